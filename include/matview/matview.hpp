@@ -1,0 +1,12 @@
+#pragma once
+
+/// Everything: PostgreSQL materialized views from birth to death.
+
+#include <matview/databases.hpp>
+#include <matview/error.hpp>
+#include <matview/identifier.hpp>
+#include <matview/interval.hpp>
+#include <matview/log.hpp>
+#include <matview/options.hpp>
+#include <matview/report.hpp>
+#include <matview/views.hpp>

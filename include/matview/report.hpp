@@ -1,0 +1,32 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace matview {
+
+/// How the contents of a view were made.
+enum class refresh_mode {
+  none,          ///< Not at all: the view was created empty, or was already there.
+  full,          ///< Written anew; readers wait at the end of it for the swap.
+  concurrently,  ///< Compared with the old contents; readers never wait.
+};
+
+/// `none`, `full` or `concurrently`. Never fails.
+[[nodiscard]] std::string_view to_string(refresh_mode mode) noexcept;
+
+/// What one create or refresh did. Plain data.
+struct refresh_report {
+  std::string view = {};                               ///< `schema.name`, as the server has it.
+  refresh_mode mode = refresh_mode::none;              ///< What was done.
+  std::string reason = {};                             ///< Why this mode, as a sentence.
+  std::chrono::system_clock::time_point started = {};  ///< When it began, by this host's clock.
+  std::chrono::microseconds duration{0};               ///< From the call to the commit.
+  std::optional<std::int64_t> rows = {};               ///< Rows now in the view, if it holds data.
+  std::int64_t bytes = 0;                              ///< Size on disk with indexes and TOAST.
+};
+
+}  // namespace matview

@@ -1,0 +1,292 @@
+#include "pg/connection.hpp"
+
+#include "pg/conninfo.hpp"
+#include "pg/server_error.hpp"
+#include <matview/error.hpp>
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <fmt/format.h>
+
+#include <array>
+#include <new>
+#include <utility>
+
+namespace matview::pg {
+
+namespace {
+
+using wait_type = asio::posix::descriptor_base::wait_type;
+constexpr wait_type readable = wait_type::wait_read;
+constexpr wait_type writable = wait_type::wait_write;
+
+constexpr std::chrono::seconds drain_limit{10};
+
+enum class wait_end { ready, timed_out, cancelled };
+
+asio::awaitable<wait_end> wait_until(asio::posix::stream_descriptor& socket, wait_type side,
+                                     deadline until) {
+  using namespace asio::experimental::awaitable_operators;
+  asio::steady_timer timer(socket.get_executor(), until);
+  const auto first = co_await (socket.async_wait(side, as_value) || timer.async_wait(as_value));
+  const bool timed_out = first.index() == 1;
+  const auto failed = timed_out ? std::get<0>(std::get<1>(first)) : std::get<0>(std::get<0>(first));
+  if (failed) co_return wait_end::cancelled;
+  co_return timed_out ? wait_end::timed_out : wait_end::ready;
+}
+
+[[noreturn]] void fail_to_connect(const std::string& why) {
+  throw error(errc::connection_failed, why, {.connection_usable = false});
+}
+
+void set_keepalives(std::vector<const char*>& keywords, std::vector<const char*>& values) {
+  // A peer that vanishes is noticed within about a minute, not after two hours. What the connection
+  // string says wins: it is expanded after these.
+  for (const auto& [keyword, value] :
+       {std::pair{"fallback_application_name", "matview"}, std::pair{"client_encoding", "UTF8"},
+        std::pair{"keepalives_idle", "30"}, std::pair{"keepalives_interval", "10"},
+        std::pair{"keepalives_count", "3"}}) {
+    keywords.push_back(keyword);
+    values.push_back(value);
+  }
+}
+
+connection_handle start_connecting(const std::string& conninfo) {
+  std::vector<const char*> keywords;
+  std::vector<const char*> values;
+  set_keepalives(keywords, values);
+  if (!conninfo.empty()) {
+    keywords.push_back("dbname");  // libpq expands a connection string that stands here.
+    values.push_back(conninfo.c_str());
+  }
+  keywords.push_back(nullptr);
+  values.push_back(nullptr);
+  return connection_handle(PQconnectStartParams(keywords.data(), values.data(), 1));
+}
+
+// The server's words without libpq's line breaks.
+std::string why_of(const PGconn* raw) {
+  return one_line(PQerrorMessage(raw));
+}
+
+struct free_cancel {
+  void operator()(PGcancel* cancel) const noexcept { PQfreeCancel(cancel); }
+};
+
+}  // namespace
+
+asio::thread_pool& helper_threads() {
+  static asio::thread_pool threads(4);
+  return threads;
+}
+
+asio::awaitable<void> shield_cancellation() {
+  co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+  co_await asio::this_coro::throw_if_cancelled(false);
+}
+
+// g++ 12 miscompiles a co_await in a condition, and conditional or braced temporaries in a statement
+// with a co_await: such values go through names, here and everywhere (see CONTRIBUTING.md).
+asio::awaitable<void> refuse_if_cancelled() {
+  const auto state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) throw_cancelled();
+}
+
+void throw_cancelled() {
+  throw error(errc::cancelled, "the operation was cancelled");
+}
+
+asio::awaitable<connection_handle> establish(std::string conninfo, deadline until) {
+  const auto executor = co_await asio::this_coro::executor;
+  connection_handle handle;
+  if (needs_name_lookup(conninfo)) {
+    handle = co_await on_helper_thread([&] { return start_connecting(conninfo); });
+  } else {
+    handle = start_connecting(conninfo);
+  }
+  if (!handle) throw std::bad_alloc();
+  auto next = PGRES_POLLING_WRITING;
+  while (next != PGRES_POLLING_OK) {
+    if (next == PGRES_POLLING_FAILED || PQstatus(handle.get()) == CONNECTION_BAD) {
+      fail_to_connect(why_of(handle.get()));
+    }
+    // libpq may change the socket from one attempt (address, host) to the next.
+    const wait_type side = next == PGRES_POLLING_READING ? readable : writable;
+    wait_end end = wait_end::ready;
+    {
+      borrowed_socket socket(executor, PQsocket(handle.get()));
+      end = co_await wait_until(*socket, side, until);
+    }
+    if (end == wait_end::cancelled) throw_cancelled();
+    if (end == wait_end::timed_out) {
+      fail_to_connect(fmt::format("no answer within the connect timeout from {}",
+                                  describe(libpq_target{conninfo})));
+    }
+    next = PQconnectPoll(handle.get());
+  }
+  co_return handle;
+}
+
+connection::connection(PGconn* raw, asio::any_io_executor executor, log_sink log,
+                       notices_to receiver)
+    : raw_(raw),
+      socket_(std::move(executor), PQsocket(raw)),
+      log_(std::move(log)),
+      receiver_(receiver),
+      caller_nonblocking_(PQisnonblocking(raw)) {
+  PQsetnonblocking(raw_, 1);
+  if (receiver_ == notices_to::log) PQsetNoticeReceiver(raw_, &connection::receive_notice, this);
+}
+
+connection::~connection() {
+  if (receiver_ == notices_to::log) {
+    PQsetNoticeReceiver(
+        raw_, [](void*, const PGresult*) {}, nullptr);
+  }
+  PQsetnonblocking(raw_, caller_nonblocking_);
+}
+
+PGTransactionStatusType connection::transaction_status() const noexcept {
+  return PQtransactionStatus(raw_);
+}
+
+bool connection::usable() const noexcept {
+  return PQstatus(raw_) == CONNECTION_OK;
+}
+
+void connection::receive_notice(void* self, const PGresult* raw) noexcept {
+  const auto& log = static_cast<connection*>(self)->log_;
+  if (!log) return;
+  try {
+    const auto field = [raw](int which) {
+      const char* text = PQresultErrorField(raw, which);
+      return std::string_view(text == nullptr ? "" : text);
+    };
+    std::string line = one_line(field(PG_DIAG_MESSAGE_PRIMARY));
+    const std::string_view detail = field(PG_DIAG_MESSAGE_DETAIL);
+    if (!detail.empty()) line += fmt::format(" ({})", one_line(detail));
+    const bool warning = field(PG_DIAG_SEVERITY_NONLOCALIZED) == "WARNING";
+    log(warning ? log_level::warning : log_level::info, line);
+  } catch (const std::exception&) {
+    // libpq is a C library: nothing may be thrown through it, and a lost notice harms nobody.
+    return;
+  }
+}
+
+asio::awaitable<std::vector<result>> connection::run(std::string sql, interruptible mode) {
+  check_idle();
+  if (mode == interruptible::yes) co_await refuse_if_cancelled();
+  if (log_) log_(log_level::debug, one_line(sql));
+  if (PQsendQuery(raw_, sql.c_str()) == 0) lose();
+  co_return co_await finish(mode);
+}
+
+asio::awaitable<result> connection::query(std::string sql, std::vector<std::string> values) {
+  check_idle();
+  co_await refuse_if_cancelled();
+  if (log_) log_(log_level::debug, one_line(sql));
+  std::vector<const char*> pointers;
+  pointers.reserve(values.size());
+  for (const std::string& value : values) pointers.push_back(value.c_str());
+  if (PQsendQueryParams(raw_, sql.c_str(), static_cast<int>(pointers.size()), nullptr,
+                        pointers.data(), nullptr, nullptr, 0) == 0) {
+    lose();
+  }
+  std::vector<result> results = co_await finish(interruptible::yes);
+  co_return std::move(results.at(0));
+}
+
+asio::awaitable<std::vector<result>> connection::finish(interruptible mode) {
+  co_await flush(mode);
+  std::vector<result> results;
+  std::optional<error> failure;
+  for (;;) {
+    while (PQisBusy(raw_) != 0) {
+      co_await wait(readable, mode);
+      if (PQconsumeInput(raw_) == 0) break;  // PQgetResult tells what was still received.
+    }
+    PGresult* raw = PQgetResult(raw_);
+    if (raw == nullptr) break;
+    result held(raw);
+    const ExecStatusType status = PQresultStatus(raw);
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+      results.push_back(std::move(held));
+    } else if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
+      throw error(errc::server_error, "COPY cannot be run here", {.connection_usable = false});
+    } else if (!failure && status != PGRES_EMPTY_QUERY) {
+      failure = error_of(raw, true);
+    }
+  }
+  if (!usable()) lose(failure);
+  if (failure) throw error(*failure);
+  co_return results;
+}
+
+asio::awaitable<void> connection::flush(interruptible mode) {
+  for (;;) {
+    const int left = PQflush(raw_);
+    if (left < 0) lose();
+    if (left == 0) co_return;
+    co_await wait(writable, mode);
+  }
+}
+
+asio::awaitable<void> connection::wait(wait_type side, interruptible mode) {
+  for (;;) {
+    const auto [failed] = co_await socket_->async_wait(side, as_value);
+    if (!failed) co_return;
+    if (mode == interruptible::yes) {
+      co_await cancel_and_drain();
+      throw_cancelled();
+    }
+    // A second request to stop, while the first one is being carried out: go on.
+  }
+}
+
+asio::awaitable<void> connection::cancel_and_drain() {
+  const std::unique_ptr<PGcancel, free_cancel> request(PQgetCancel(raw_));
+  if (log_) log_(log_level::debug, "cancelling the statement in the server");
+  const std::string refused = co_await on_helper_thread([&request] {
+    std::array<char, 256> why{};
+    const bool sent =
+        request && PQcancel(request.get(), why.data(), static_cast<int>(why.size())) == 1;
+    return std::string(sent ? "" : why.data());
+  });
+  if (!refused.empty() && log_) log_(log_level::warning, one_line(refused));
+  const deadline until = std::chrono::steady_clock::now() + drain_limit;
+  for (;;) {
+    while (PQisBusy(raw_) != 0) {
+      const wait_end end = co_await wait_until(*socket_, readable, until);
+      if (end == wait_end::timed_out) {
+        throw error(errc::cancelled,
+                    "the operation was cancelled, but the server does not answer any more",
+                    {.hint = "the connection is closed; the statement may still run in the server",
+                     .connection_usable = false});
+      }
+      if (PQconsumeInput(raw_) == 0) break;
+    }
+    PGresult* rest = PQgetResult(raw_);
+    if (rest == nullptr) break;
+    PQclear(rest);
+  }
+  if (!usable()) lose();
+}
+
+void connection::check_idle() const {
+  if (transaction_status() == PQTRANS_ACTIVE) {
+    throw error(errc::invalid_option, "another command is in progress on this connection",
+                {.hint = "read its results to the end first"});
+  }
+}
+
+void connection::lose(const std::optional<error>& last_words) const {
+  const bool told = last_words && !last_words->sqlstate().empty();
+  throw error(errc::connection_lost,
+              "the connection to the server was lost: " +
+                  (told ? std::string(last_words->what()) : why_of(raw_)),
+              {.sqlstate = told ? last_words->sqlstate() : std::string(),
+               .hint = "nothing was changed; try again when the server is back",
+               .connection_usable = false});
+}
+
+}  // namespace matview::pg

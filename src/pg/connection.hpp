@@ -1,0 +1,115 @@
+#pragma once
+
+#include "pg/asio.hpp"
+#include "pg/result.hpp"
+#include <matview/error.hpp>
+#include <matview/log.hpp>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <libpq-fe.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace matview::pg {
+
+struct finish_connection {
+  void operator()(PGconn* raw) const noexcept { PQfinish(raw); }
+};
+using connection_handle = std::unique_ptr<PGconn, finish_connection>;
+
+using deadline = std::chrono::steady_clock::time_point;
+
+/// Who receives what the server says in passing.
+enum class notices_to {
+  log,     ///< The log sink, from now on and until the connection is closed or wrapped again.
+  caller,  ///< The receiver that is set: libpq offers no way to put a replaced one back.
+};
+
+/// Whether a cancellation of the operation may interrupt a statement.
+enum class interruptible {
+  yes,  ///< It is cancelled in the server and errc::cancelled is thrown.
+  no,   ///< It runs to its end; the caller asks cancelled() afterwards.
+};
+
+/// A socket that belongs to libpq: closed by libpq alone, whatever happens to the coroutine.
+class borrowed_socket final {
+ public:
+  borrowed_socket(asio::any_io_executor executor, int native)
+      : descriptor_(std::move(executor), native) {}
+  borrowed_socket(const borrowed_socket&) = delete;
+  borrowed_socket& operator=(const borrowed_socket&) = delete;
+  ~borrowed_socket() { descriptor_.release(); }
+
+  asio::posix::stream_descriptor& operator*() noexcept { return descriptor_; }
+  asio::posix::stream_descriptor* operator->() noexcept { return &descriptor_; }
+
+ private:
+  asio::posix::stream_descriptor descriptor_;
+};
+
+/// Connects. Honours cancellation.
+/// @throws error with errc::connection_failed (also when `until` passes) or errc::cancelled.
+[[nodiscard]] asio::awaitable<connection_handle> establish(std::string conninfo, deadline until);
+
+/// A libpq connection while it is used from one executor: statements as coroutines.
+///
+/// It borrows the PGconn, which must outlive it, and makes it non-blocking for as long as it lives.
+/// One statement at a time; to be used from one coroutine, on whose executor all of it happens. The
+/// coroutine must have called shield_cancellation().
+///
+/// Cancelling a statement asks the server to cancel it, from a helper thread since PQcancel blocks,
+/// and then reads on to the server's answer: only then does it know whether the statement was
+/// stopped, and only then is the connection in step with the protocol. A server that does not
+/// answer within `drain_limit` makes the connection unusable.
+class connection final {
+ public:
+  connection(PGconn* raw, asio::any_io_executor executor, log_sink log, notices_to receiver);
+  connection(const connection&) = delete;
+  connection& operator=(const connection&) = delete;
+  ~connection();
+
+  /// Runs one or more statements as one message (the simple protocol) and returns a result each.
+  /// @throws error as the server says; errc::connection_lost; errc::cancelled.
+  asio::awaitable<std::vector<result>> run(std::string sql,
+                                           interruptible mode = interruptible::yes);
+
+  /// Runs one statement with bound values, `$1` and so on, all as text.
+  asio::awaitable<result> query(std::string sql, std::vector<std::string> values = {});
+
+  [[nodiscard]] PGTransactionStatusType transaction_status() const noexcept;
+  [[nodiscard]] bool usable() const noexcept;
+  [[nodiscard]] int server_version() const noexcept { return PQserverVersion(raw_); }
+  [[nodiscard]] const log_sink& log() const noexcept { return log_; }
+
+ private:
+  asio::awaitable<std::vector<result>> finish(interruptible mode);
+  asio::awaitable<void> flush(interruptible mode);
+  asio::awaitable<void> wait(asio::posix::descriptor_base::wait_type side, interruptible mode);
+  asio::awaitable<void> cancel_and_drain();
+  void check_idle() const;
+  [[noreturn]] void lose(const std::optional<error>& last_words = {}) const;
+  static void receive_notice(void* self, const PGresult* raw) noexcept;
+
+  PGconn* raw_;
+  borrowed_socket socket_;
+  log_sink log_;
+  notices_to receiver_;
+  int caller_nonblocking_;
+};
+
+/// Prepares the current coroutine for connection: every type of cancellation is let through, and
+/// none of them throws by itself between two statements.
+[[nodiscard]] asio::awaitable<void> shield_cancellation();
+
+/// Throws errc::cancelled if the current coroutine has been asked to stop.
+asio::awaitable<void> refuse_if_cancelled();
+
+/// The error that a cancelled operation ends with.
+[[noreturn]] void throw_cancelled();
+
+}  // namespace matview::pg

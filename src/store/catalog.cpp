@@ -1,0 +1,173 @@
+#include "store/catalog.hpp"
+
+#include "pg/transaction.hpp"
+#include <matview/error.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <chrono>
+
+namespace matview::store {
+
+namespace {
+
+// What PostgreSQL's own check of REFRESH ... CONCURRENTLY asks of an index: unique, immediate,
+// valid, without WHERE, on plain columns (is_usable_unique_index in its matview.c).
+constexpr std::string_view usable_unique_index = R"(exists (
+    select from pg_catalog.pg_index i
+     where i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indisvalid
+       and i.indpred is null and i.indexprs is null))";
+
+constexpr std::string_view relation_sql = R"(
+select pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind, c.relispopulated, {},
+       pg_catalog.pg_get_userbyid(c.relowner), pg_catalog.pg_has_role(c.relowner, 'USAGE')
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where c.oid = pg_catalog.to_regclass($1))";
+
+constexpr std::string_view list_sql = R"(
+select n.nspname, c.relname, pg_catalog.pg_get_userbyid(c.relowner), c.relispopulated,
+       c.relispopulated and {}, coalesce(pg_catalog.pg_total_relation_size(c.oid), 0),
+       coalesce(pg_catalog.obj_description(c.oid, 'pg_class'), '')
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where c.relkind = 'm' and n.nspname = $1
+ order by c.relname collate "C")";
+
+constexpr std::string_view holders_sql = R"(
+select pg_catalog.format('pid %s (%s, %s): %s', a.pid, coalesce(nullif(a.application_name, ''), '?'),
+                         coalesce(a.usename, '?'),
+                         pg_catalog.left(pg_catalog.regexp_replace(
+                           case when a.state like 'idle in transaction%'
+                                then 'idle in transaction after ' else '' end || a.query,
+                           '\s+', ' ', 'g'), 120))
+  from pg_catalog.pg_stat_activity a
+ where a.pid <> pg_catalog.pg_backend_pid()
+   and a.pid in (select l.pid from pg_catalog.pg_locks l
+                  where l.relation = pg_catalog.to_regclass($1) and l.granted
+                    and l.database = (select d.oid from pg_catalog.pg_database d
+                                       where d.datname = pg_catalog.current_database()))
+ order by a.xact_start
+ limit 3)";
+
+constexpr std::string_view columns_sql = R"(
+select pg_catalog.quote_ident(a.attname)
+  from pg_catalog.pg_attribute a
+ where a.attrelid = pg_catalog.to_regclass($1) and a.attnum > 0 and not a.attisdropped
+ order by a.attnum
+ limit 8)";
+
+// g++ 12 cannot compile a braced list inside a co_await expression.
+std::vector<std::string> one_value(std::string value) {
+  std::vector<std::string> out;
+  out.push_back(std::move(value));
+  return out;
+}
+
+// Columns alone come first, then growing prefixes: (a), (b), (c), (a, b), (a, b, c).
+std::vector<std::vector<std::string>> candidates(const std::vector<std::string>& columns) {
+  std::vector<std::vector<std::string>> out;
+  for (const std::string& column : columns) out.push_back({column});
+  for (std::size_t size = 2; size <= columns.size(); ++size) {
+    out.emplace_back(columns.begin(), columns.begin() + static_cast<long>(size));
+  }
+  return out;
+}
+
+// Whether no two rows of the view agree in these columns and none has a NULL there. A type that
+// cannot be compared and a lack of time count as no.
+asio::awaitable<bool> distinguishes(pg::connection& on, const relation& view,
+                                    const std::vector<std::string>& columns,
+                                    std::chrono::milliseconds limit) {
+  pg::transaction probe(on);
+  bool answer = false;
+  try {
+    const std::vector<pg::result> answers = co_await probe.run(fmt::format(
+        "SET LOCAL statement_timeout = {}; SELECT pg_catalog.count(*) = 0 FROM (SELECT FROM {} "
+        "GROUP BY {} HAVING pg_catalog.count(*) > 1 OR ({}) IS NULL LIMIT 1) AS repeated",
+        limit.count(), view.quoted, fmt::join(columns, ", "),
+        fmt::join(columns, ") IS NULL OR (")));
+    answer = answers.at(1).boolean(0, 0);
+  } catch (const error& failed) {
+    if (!failed.connection_usable()) throw;
+  }
+  co_await probe.rollback();
+  co_return answer;
+}
+
+}  // namespace
+
+asio::awaitable<std::optional<relation>> find_relation(pg::connection& on, const identifier& name) {
+  const pg::result found = co_await on.query(
+      fmt::format(fmt::runtime(relation_sql), usable_unique_index), one_value(name.quoted()));
+  if (found.rows() == 0) co_return std::nullopt;
+  co_return relation{.quoted = found.string(0, 0),
+                     .kind = found.text(0, 1).front(),
+                     .populated = found.boolean(0, 2),
+                     .unique_index = found.boolean(0, 3),
+                     .owner = found.string(0, 4),
+                     .may_act_as_owner = found.boolean(0, 5)};
+}
+
+std::string_view kind_name(char relkind) noexcept {
+  switch (relkind) {
+    case 'm':
+      return "a materialized view";
+    case 'v':
+      return "a plain view";
+    case 'r':
+    case 'p':
+      return "a table";
+    case 'f':
+      return "a foreign table";
+    case 'i':
+    case 'I':
+      return "an index";
+    case 'S':
+      return "a sequence";
+    case 'c':
+      return "a composite type";
+    default:
+      return "another kind of relation";
+  }
+}
+
+asio::awaitable<std::vector<matview_info>> list_matviews(pg::connection& on, std::string schema) {
+  const pg::result found = co_await on.query(
+      fmt::format(fmt::runtime(list_sql), usable_unique_index), one_value(std::move(schema)));
+  std::vector<matview_info> out;
+  for (int row = 0; row < found.rows(); ++row) {
+    out.push_back({.schema = found.string(row, 0),
+                   .name = found.string(row, 1),
+                   .owner = found.string(row, 2),
+                   .populated = found.boolean(row, 3),
+                   .can_refresh_concurrently = found.boolean(row, 4),
+                   .bytes = found.integer(row, 5),
+                   .comment = found.string(row, 6)});
+  }
+  co_return out;
+}
+
+asio::awaitable<std::vector<std::string>> lock_holders(pg::connection& on, const identifier& name) {
+  const pg::result found = co_await on.query(std::string(holders_sql), one_value(name.quoted()));
+  std::vector<std::string> out;
+  for (int row = 0; row < found.rows(); ++row) out.push_back(found.string(row, 0));
+  co_return out;
+}
+
+asio::awaitable<std::vector<std::string>> unique_columns(pg::connection& on, const relation& view,
+                                                         int limit_ms) {
+  const pg::result listed = co_await on.query(std::string(columns_sql), one_value(view.quoted));
+  std::vector<std::string> columns;
+  for (int row = 0; row < listed.rows(); ++row) columns.push_back(listed.string(row, 0));
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(limit_ms);
+  for (const std::vector<std::string>& candidate : candidates(columns)) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        until - std::chrono::steady_clock::now());
+    if (left.count() <= 0) break;
+    const bool found = co_await distinguishes(on, view, candidate, left);
+    if (found) co_return candidate;
+  }
+  co_return std::vector<std::string>{};
+}
+
+}  // namespace matview::store

@@ -1,0 +1,44 @@
+#pragma once
+
+#include "pg/connection.hpp"
+#include <matview/identifier.hpp>
+#include <matview/views.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace matview::store {
+
+// What PostgreSQL's catalog says. Reads only, takes no lock on the objects it tells about.
+
+/// A relation as far as messages and decisions need it.
+struct relation {
+  std::string quoted;             ///< `"schema"."name"`, ready for SQL.
+  char kind = 'r';                ///< pg_class.relkind: r, v, m, ...
+  bool populated = false;         ///< As a materialized view: holds data.
+  bool unique_index = false;      ///< Has one that REFRESH ... CONCURRENTLY can use.
+  std::string owner;              ///< The role that owns it.
+  bool may_act_as_owner = false;  ///< Whether the current role has the owner's rights.
+};
+
+/// The relation that the session means by `name`, if there is one.
+asio::awaitable<std::optional<relation>> find_relation(pg::connection& on, const identifier& name);
+
+/// `a materialized view`, `a table`, ... for a relkind. Pure.
+[[nodiscard]] std::string_view kind_name(char relkind) noexcept;
+
+/// The materialized views of a schema, sorted by the bytes of their names.
+asio::awaitable<std::vector<matview_info>> list_matviews(pg::connection& on, std::string schema);
+
+/// Sessions that hold or await a lock on the relation, as text: `pid 42 (psql, ann): UPDATE ...`.
+asio::awaitable<std::vector<std::string>> lock_holders(pg::connection& on, const identifier& name);
+
+/// Columns by which the rows of the view are now different and not null: the shortest prefix of
+/// its columns, or one column, that is; quoted. Empty when there is none, or when `limit_ms` was
+/// not enough to find out.
+asio::awaitable<std::vector<std::string>> unique_columns(pg::connection& on, const relation& view,
+                                                         int limit_ms);
+
+}  // namespace matview::store

@@ -1,0 +1,143 @@
+#include "pg/transaction.hpp"
+#include "store/catalog.hpp"
+#include "text/select_query.hpp"
+#include "views/operation.hpp"
+#include "views/session.hpp"
+#include "views/statements.hpp"
+#include <matview/error.hpp>
+#include <matview/identifier.hpp>
+#include <matview/views.hpp>
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace matview {
+
+namespace views {
+
+namespace {
+
+struct create_request {
+  identifier view;
+  text::select_query query;
+  std::vector<checked_index> indexes;
+  create_options options;
+  statement_settings settings;
+};
+
+create_request checked(std::string_view name, std::string_view select_sql, create_options options) {
+  identifier view = identifier::parse(name);
+  text::select_query query = text::select_query::parse(select_sql);
+  std::vector<checked_index> indexes;
+  for (const index_definition& index : options.indexes) indexes.emplace_back(index);
+  statement_settings settings("matview create " + view.text(), options.statement_timeout,
+                              options.lock_timeout);
+  return {std::move(view), std::move(query), std::move(indexes), std::move(options),
+          std::move(settings)};
+}
+
+// Where in the caller's query the server found the fault.
+error in_query(const error& failed, const create_request& request, std::size_t offset) {
+  const auto position = failed.position();
+  if (!position || *position <= offset) return failed;
+  const std::size_t within = *position - offset;
+  return {failed.code(),
+          text::with_caret(failed.what(), request.query.text(), within),
+          {.sqlstate = failed.sqlstate(),
+           .hint = failed.hint(),
+           .position = within,
+           .connection_usable = failed.connection_usable()}};
+}
+
+asio::awaitable<refresh_report> create_in(pg::transaction& in, const std::string& preamble,
+                                          const create_request& request) {
+  const create_options& options = request.options;
+  const create_statement statement =
+      create(request.view, request.query, options.if_not_exists, options.with_data);
+  const std::string before = preamble + oid_of(request.view) + "; ";
+  std::vector<pg::result> results;
+  std::optional<error> failure;
+  try {
+    results = co_await in.run(before + statement.sql);
+  } catch (const error& failed) {
+    failure = in_query(failed, request, before.size() + statement.query_offset);
+  }
+  if (failure) throw error(*failure);
+
+  const pg::result& there = results.at(results.size() - 2);
+  if (options.if_not_exists && !there.is_null(0, 0)) {
+    const auto found = co_await store::find_relation(in.on(), request.view);
+    if (!found || found->kind != 'm') {
+      throw error(errc::view_exists,
+                  fmt::format("{} is there already: {}", request.view.quoted(),
+                              found ? store::kind_name(found->kind) : "it was being dropped"),
+                  {.sqlstate = "42P07", .hint = "choose another name"});
+    }
+    const auto size = co_await in.run(measure(request.view));
+    co_return measured(size.back(), refresh_mode::none,
+                       "it was there already and is left as it is");
+  }
+
+  std::string rest;
+  for (const checked_index& index : request.indexes) rest += index.create_on(request.view) + "; ";
+  if (!options.comment.empty()) rest += comment(request.view, options.comment) + "; ";
+  const auto size = co_await in.run(rest + measure(request.view));
+  if (!options.with_data) {
+    co_return measured(size.back(), refresh_mode::none, "it was created without data");
+  }
+  refresh_report report =
+      measured(size.back(), refresh_mode::full, "it was created with the query's result");
+  report.rows = results.back().affected();
+  co_return report;
+}
+
+asio::awaitable<refresh_report> create_on(pg::connection& on, const create_request& request) {
+  const stopwatch watch;
+  const attempt tried{attempt::kind::create, request.view, request.settings, watch.began()};
+  const auto work = [&](pg::transaction& in, const std::string& preamble) {
+    return create_in(in, preamble, request);
+  };
+  refresh_report report = co_await attempted(on, tried, work);
+  co_return watch.finished(std::move(report));
+}
+
+asio::awaitable<refresh_report> create_anywhere(std::optional<PGconn*> borrowed, std::string name,
+                                                std::string select_sql, create_options options) {
+  const create_request request = checked(name, select_sql, std::move(options));
+  session where{borrowed, request.options.database, request.options.log};
+  const auto work = [&](pg::connection& on) { return create_on(on, request); };
+  co_return co_await on_session(std::move(where), work);
+}
+
+}  // namespace
+
+}  // namespace views
+
+asio::awaitable<refresh_report> acreate_matview(std::string_view name, std::string_view select_sql,
+                                                create_options options) {
+  return views::isolated(views::create_anywhere(std::nullopt, std::string(name),
+                                                std::string(select_sql), std::move(options)));
+}
+
+asio::awaitable<refresh_report> acreate_matview(PGconn* connection, std::string_view name,
+                                                std::string_view select_sql,
+                                                create_options options) {
+  return views::isolated(views::create_anywhere(connection, std::string(name),
+                                                std::string(select_sql), std::move(options)));
+}
+
+refresh_report create_matview(std::string_view name, std::string_view select_sql,
+                              const create_options& options) {
+  return pg::run_sync(acreate_matview(name, select_sql, options));
+}
+
+refresh_report create_matview(PGconn* connection, std::string_view name,
+                              std::string_view select_sql, const create_options& options) {
+  return pg::run_sync(acreate_matview(connection, name, select_sql, options));
+}
+
+}  // namespace matview

@@ -1,0 +1,77 @@
+#include "pg/transaction.hpp"
+#include "views/operation.hpp"
+#include "views/session.hpp"
+#include "views/statements.hpp"
+#include <matview/error.hpp>
+#include <matview/identifier.hpp>
+#include <matview/views.hpp>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace matview {
+
+namespace views {
+
+namespace {
+
+struct drop_request {
+  identifier view;
+  drop_options options;
+  statement_settings settings;
+};
+
+drop_request checked(std::string_view name, drop_options options) {
+  identifier view = identifier::parse(name);
+  statement_settings settings("matview drop " + view.text(), options.statement_timeout,
+                              options.lock_timeout);
+  return {std::move(view), std::move(options), std::move(settings)};
+}
+
+asio::awaitable<refresh_report> drop_in(pg::transaction& in, const std::string& preamble,
+                                        const drop_request& request) {
+  const drop_options& options = request.options;
+  co_await in.run(preamble + drop(request.view, options.if_exists, options.cascade));
+  co_return refresh_report{};
+}
+
+asio::awaitable<refresh_report> drop_on(pg::connection& on, const drop_request& request) {
+  const stopwatch watch;
+  const attempt tried{attempt::kind::drop, request.view, request.settings, watch.began()};
+  const auto work = [&](pg::transaction& in, const std::string& preamble) {
+    return drop_in(in, preamble, request);
+  };
+  co_return co_await attempted(on, tried, work);
+}
+
+asio::awaitable<void> drop_anywhere(std::optional<PGconn*> borrowed, std::string name,
+                                    drop_options options) {
+  const drop_request request = checked(name, std::move(options));
+  session where{borrowed, request.options.database, request.options.log};
+  const auto work = [&](pg::connection& on) { return drop_on(on, request); };
+  co_await on_session(std::move(where), work);
+}
+
+}  // namespace
+
+}  // namespace views
+
+asio::awaitable<void> adrop_matview(std::string_view name, drop_options options) {
+  return views::isolated(views::drop_anywhere(std::nullopt, std::string(name), std::move(options)));
+}
+
+asio::awaitable<void> adrop_matview(PGconn* connection, std::string_view name,
+                                    drop_options options) {
+  return views::isolated(views::drop_anywhere(connection, std::string(name), std::move(options)));
+}
+
+void drop_matview(std::string_view name, const drop_options& options) {
+  pg::run_sync(adrop_matview(name, options));
+}
+
+void drop_matview(PGconn* connection, std::string_view name, const drop_options& options) {
+  pg::run_sync(adrop_matview(connection, name, options));
+}
+
+}  // namespace matview

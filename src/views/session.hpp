@@ -1,0 +1,57 @@
+#pragma once
+
+#include "pg/connection.hpp"
+#include "pg/database.hpp"
+#include "pg/run_sync.hpp"
+#include <matview/error.hpp>
+#include <matview/log.hpp>
+#include <matview/views.hpp>
+
+#include <boost/system/system_error.hpp>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace matview::views {
+
+/// What an operation runs on: the caller's connection, or one of the alias.
+struct session {
+  std::optional<PGconn*> borrowed;
+  std::string database;
+  log_sink log;
+};
+
+/// Runs `work(connection&)` on what `where` names.
+template <class Work>
+auto on_session(session where, Work work) -> decltype(work(std::declval<pg::connection&>())) {
+  co_await pg::shield_cancellation();
+  if (where.borrowed) {
+    if (PQstatus(*where.borrowed) != CONNECTION_OK) {
+      throw error(errc::connection_failed, "the connection that was handed in is not open",
+                  {.connection_usable = false});
+    }
+    pg::connection on(*where.borrowed, co_await asio::this_coro::executor, std::move(where.log),
+                      pg::notices_to::caller);
+    co_return co_await work(on);
+  }
+  const auto database = pg::find_database(where.database);
+  pg::lease leased = co_await database->acquire(std::move(where.log));
+  co_return co_await work(*leased);
+}
+
+/// `work` as a coroutine of its own, so that what it does about cancellation stays its own affair;
+/// whatever the event loop throws comes out as `error`.
+template <class T>
+asio::awaitable<T> isolated(asio::awaitable<T> work) {
+  try {
+    co_return co_await asio::co_spawn(co_await asio::this_coro::executor, std::move(work),
+                                      asio::use_awaitable);
+  } catch (const boost::system::system_error& failed) {
+    if (failed.code() == asio::error::operation_aborted) pg::throw_cancelled();
+    throw error(errc::connection_failed, std::string("the event loop failed: ") + failed.what(),
+                {.connection_usable = false});
+  }
+}
+
+}  // namespace matview::views

@@ -1,0 +1,116 @@
+#include "views/statements.hpp"
+
+#include "text/quote.hpp"
+#include <matview/error.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <limits>
+#include <utility>
+
+namespace matview::views {
+
+namespace {
+
+std::optional<long> milliseconds(std::string_view option, const std::optional<interval>& value) {
+  if (!value) return std::nullopt;
+  const auto rounded = std::chrono::ceil<std::chrono::milliseconds>(value->to_duration()).count();
+  if (rounded > std::numeric_limits<int>::max()) {
+    throw error(errc::invalid_option, fmt::format("{} of {} is too long", option, value->text()),
+                {.hint = "the server takes at most 24 days; 0 seconds means no limit"});
+  }
+  return rounded;
+}
+
+}  // namespace
+
+statement_settings::statement_settings(std::string activity,
+                                       const std::optional<interval>& statement_timeout,
+                                       const std::optional<interval>& lock_timeout)
+    : activity_(std::move(activity)),
+      statement_timeout_(milliseconds("statement_timeout", statement_timeout)),
+      lock_timeout_(milliseconds("lock_timeout", lock_timeout)) {}
+
+std::string statement_settings::set_local(bool nested) const {
+  std::string out;
+  if (!nested)
+    out += fmt::format("SET LOCAL application_name = {}; ", text::sql_literal(activity_));
+  if (statement_timeout_) {
+    out += fmt::format("SET LOCAL statement_timeout = {}; ", *statement_timeout_);
+  }
+  if (lock_timeout_) out += fmt::format("SET LOCAL lock_timeout = {}; ", *lock_timeout_);
+  return out;
+}
+
+checked_index::checked_index(const index_definition& definition) : unique_(definition.unique) {
+  if (definition.columns.empty()) {
+    throw error(errc::invalid_option, "an index needs at least one column",
+                {.hint = "name the view's columns, such as \"day, airport\""});
+  }
+  for (const std::string& column : definition.columns) {
+    columns_.push_back(identifier::parse(column));
+    if (!columns_.back().schema().empty()) {
+      throw error(errc::invalid_identifier,
+                  fmt::format("{} is not a column's name", text::shown(column)),
+                  {.hint = "a column is named without its view"});
+    }
+  }
+}
+
+std::string checked_index::create_on(const identifier& view) const {
+  std::vector<std::string> quoted;
+  quoted.reserve(columns_.size());
+  for (const identifier& column : columns_) quoted.push_back(column.quoted());
+  return fmt::format("CREATE {}INDEX ON {} ({})", unique_ ? "UNIQUE " : "", view.quoted(),
+                     fmt::join(quoted, ", "));
+}
+
+create_statement create(const identifier& view, const text::select_query& query, bool if_not_exists,
+                        bool with_data) {
+  const std::string head = fmt::format("CREATE MATERIALIZED VIEW {}{} AS ",
+                                       if_not_exists ? "IF NOT EXISTS " : "", view.quoted());
+  // The line break ends a comment that the query may end with.
+  return {fmt::format("{}{}\nWITH {}DATA", head, query.text(), with_data ? "" : "NO "),
+          head.size()};
+}
+
+std::string comment(const identifier& view, std::string_view comment) {
+  return fmt::format("COMMENT ON MATERIALIZED VIEW {} IS {}", view.quoted(),
+                     text::sql_literal(comment));
+}
+
+std::string refresh(const identifier& view, bool concurrently) {
+  return fmt::format("REFRESH MATERIALIZED VIEW {}{}", concurrently ? "CONCURRENTLY " : "",
+                     view.quoted());
+}
+
+std::string drop(const identifier& view, bool if_exists, bool cascade) {
+  return fmt::format("DROP MATERIALIZED VIEW {}{}{}", if_exists ? "IF EXISTS " : "", view.quoted(),
+                     cascade ? " CASCADE" : "");
+}
+
+std::string rows_inserted(const identifier& view) {
+  return fmt::format(
+      "SELECT CASE WHEN pg_catalog.current_setting('track_counts')::pg_catalog.bool "
+      "THEN pg_catalog.pg_stat_get_xact_tuples_inserted(pg_catalog.to_regclass('{}')) END",
+      view.quoted());
+}
+
+std::string measure(const identifier& view) {
+  return fmt::format(
+      "SELECT n.nspname, c.relname, pg_catalog.pg_total_relation_size(c.oid) "
+      "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+      "WHERE c.oid = pg_catalog.to_regclass('{}')",
+      view.quoted());
+}
+
+std::string count_rows(const identifier& view) {
+  return fmt::format("SELECT pg_catalog.count(*) FROM {}", view.quoted());
+}
+
+std::string oid_of(const identifier& view) {
+  return fmt::format("SELECT pg_catalog.to_regclass('{}')::pg_catalog.oid", view.quoted());
+}
+
+}  // namespace matview::views
