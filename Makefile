@@ -54,7 +54,7 @@ bench: deps ## the benchmarks
 	@for program in build/release/bench/*_bench; do "$$program" || exit; done
 
 demo: deps ## the whole life of three views on real flights
-	@$(call compile,release,--target matview_cli)
+	@$(call compile,release,--target matview_program)
 	@build/release/apps/matview/matview demo
 
 install: deps ## to PREFIX, default /usr/local

@@ -91,26 +91,38 @@ std::vector<matview_info> describe_matviews(PGconn* connection, const list_optio
 
 // The asynchronous forms: the same arguments, results and errors, on the caller's executor. The
 // arguments are copied in the call itself; a `PGconn*` must stay open until the end.
+//
+// g++ 12 destroys a braced temporary in a co_await statement twice, when it holds a std::string:
+// give options a name there, `co_await arefresh_matview("v", options)`. The defaults are objects,
+// not `{}`, for the same reason.
+
+inline const create_options default_create{};
+inline const refresh_options default_refresh{};
+inline const drop_options default_drop{};
+inline const list_options default_list{};
 
 boost::asio::awaitable<refresh_report> acreate_matview(std::string_view name,
                                                        std::string_view select_sql,
-                                                       create_options options = {});
+                                                       create_options options = default_create);
 boost::asio::awaitable<refresh_report> acreate_matview(PGconn* connection, std::string_view name,
                                                        std::string_view select_sql,
-                                                       create_options options = {});
+                                                       create_options options = default_create);
 boost::asio::awaitable<refresh_report> arefresh_matview(std::string_view name,
-                                                        refresh_options options = {});
+                                                        refresh_options options = default_refresh);
 boost::asio::awaitable<refresh_report> arefresh_matview(PGconn* connection, std::string_view name,
-                                                        refresh_options options = {});
-boost::asio::awaitable<void> adrop_matview(std::string_view name, drop_options options = {});
+                                                        refresh_options options = default_refresh);
+boost::asio::awaitable<void> adrop_matview(std::string_view name,
+                                           drop_options options = default_drop);
 boost::asio::awaitable<void> adrop_matview(PGconn* connection, std::string_view name,
-                                           drop_options options = {});
-boost::asio::awaitable<std::vector<std::string>> alist_matviews(list_options options = {});
-boost::asio::awaitable<std::vector<std::string>> alist_matviews(PGconn* connection,
-                                                                list_options options = {});
-boost::asio::awaitable<std::vector<matview_info>> adescribe_matviews(list_options options = {});
-boost::asio::awaitable<std::vector<matview_info>> adescribe_matviews(PGconn* connection,
-                                                                     list_options options = {});
+                                           drop_options options = default_drop);
+boost::asio::awaitable<std::vector<std::string>> alist_matviews(
+    list_options options = default_list);
+boost::asio::awaitable<std::vector<std::string>> alist_matviews(
+    PGconn* connection, list_options options = default_list);
+boost::asio::awaitable<std::vector<matview_info>> adescribe_matviews(
+    list_options options = default_list);
+boost::asio::awaitable<std::vector<matview_info>> adescribe_matviews(
+    PGconn* connection, list_options options = default_list);
 
 /// A callable that refreshes the view, for whatever runs tasks. It keeps no state and no
 /// connection, may be copied, and may be called from any thread, also at the same time.

@@ -8,6 +8,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <new>
 #include <utility>
@@ -85,8 +86,9 @@ asio::awaitable<void> shield_cancellation() {
   co_await asio::this_coro::throw_if_cancelled(false);
 }
 
-// g++ 12 miscompiles a co_await in a condition, and conditional or braced temporaries in a statement
-// with a co_await: such values go through names, here and everywhere (see CONTRIBUTING.md).
+// g++ 12 miscompiles a co_await in a condition, and conditional or braced temporaries in a
+// statement with a co_await: such values go through names, here and everywhere (see
+// CONTRIBUTING.md).
 asio::awaitable<void> refuse_if_cancelled() {
   const auto state = co_await asio::this_coro::cancellation_state;
   if (state.cancelled() != asio::cancellation_type::none) throw_cancelled();
@@ -150,6 +152,15 @@ PGTransactionStatusType connection::transaction_status() const noexcept {
   return PQtransactionStatus(raw_);
 }
 
+bool connection::reads_as_we_do(std::string_view sql) const noexcept {
+  const auto says = [this](const char* setting, std::string_view value) {
+    const char* reported = PQparameterStatus(raw_, setting);
+    return reported != nullptr && reported == value;
+  };
+  const bool ascii = std::all_of(sql.begin(), sql.end(), [](char c) { return c > 0; });
+  return says("standard_conforming_strings", "on") && (ascii || says("client_encoding", "UTF8"));
+}
+
 bool connection::usable() const noexcept {
   return PQstatus(raw_) == CONNECTION_OK;
 }
@@ -194,6 +205,36 @@ asio::awaitable<result> connection::query(std::string sql, std::vector<std::stri
   }
   std::vector<result> results = co_await finish(interruptible::yes);
   co_return std::move(results.at(0));
+}
+
+asio::awaitable<std::int64_t> connection::copy_in(std::string sql, std::string_view data) {
+  constexpr std::size_t chunk = 65'536;
+  check_idle();
+  co_await refuse_if_cancelled();
+  if (log_) log_(log_level::debug, one_line(sql));
+  if (PQsendQuery(raw_, sql.c_str()) == 0) lose();
+  co_await flush(interruptible::yes);
+  while (PQisBusy(raw_) != 0) {
+    co_await wait(readable, interruptible::yes);
+    if (PQconsumeInput(raw_) == 0) break;
+  }
+  std::optional<error> refusal;
+  if (PGresult* ready = PQgetResult(raw_); PQresultStatus(ready) != PGRES_COPY_IN) {
+    refusal = error_of(ready, usable());
+    PQclear(ready);
+  } else {
+    PQclear(ready);
+  }
+  while (!refusal && !data.empty()) {
+    const std::string_view piece = data.substr(0, chunk);
+    data.remove_prefix(piece.size());
+    if (PQputCopyData(raw_, piece.data(), static_cast<int>(piece.size())) < 0) lose();
+    co_await flush(interruptible::yes);
+  }
+  if (!refusal && PQputCopyEnd(raw_, nullptr) < 0) lose();
+  const std::vector<result> results = co_await finish(interruptible::yes);
+  if (refusal) throw error(*refusal);
+  co_return results.back().affected();
 }
 
 asio::awaitable<std::vector<result>> connection::finish(interruptible mode) {
@@ -267,6 +308,7 @@ asio::awaitable<void> connection::cancel_and_drain() {
     }
     PGresult* rest = PQgetResult(raw_);
     if (rest == nullptr) break;
+    if (PQresultStatus(rest) == PGRES_COPY_IN) PQputCopyEnd(raw_, "cancelled");
     PQclear(rest);
   }
   if (!usable()) lose();

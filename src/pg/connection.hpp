@@ -9,9 +9,11 @@
 #include <libpq-fe.h>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -81,8 +83,14 @@ class connection final {
   /// Runs one statement with bound values, `$1` and so on, all as text.
   asio::awaitable<result> query(std::string sql, std::vector<std::string> values = {});
 
+  /// Runs `COPY ... FROM STDIN` and sends `data` as its input; returns the number of rows.
+  asio::awaitable<std::int64_t> copy_in(std::string sql, std::string_view data);
+
   [[nodiscard]] PGTransactionStatusType transaction_status() const noexcept;
   [[nodiscard]] bool usable() const noexcept;
+  /// Whether the server reads the text of a statement as this library does: with
+  /// standard_conforming_strings, and as UTF-8 unless it is plain ASCII.
+  [[nodiscard]] bool reads_as_we_do(std::string_view sql) const noexcept;
   [[nodiscard]] int server_version() const noexcept { return PQserverVersion(raw_); }
   [[nodiscard]] const log_sink& log() const noexcept { return log_; }
 

@@ -62,6 +62,16 @@ struct embedded_server::parts {
     }
   }
 
+  /// One more shared lock, in the hands of a process that ends with the server.
+  void keep() {
+    file_lock held(server.path() / "users.lock", user);
+    if (!held.try_lock(LOCK_SH)) {
+      throw error(errc::connection_failed, "the private server is being stopped");
+    }
+    server.launch_keeper(held.descriptor());
+    held.hand_over();
+  }
+
   void leave() {
     const file_lock start = take_turn();
     give_up();
@@ -111,6 +121,18 @@ embedded_server::~embedded_server() {
   }
 }
 
+void embedded_server::keep_running() {
+  parts_->keep();
+}
+
+const fs::path& embedded_server::programs() const noexcept {
+  return parts_->server.programs();
+}
+
+std::string embedded_server::runs_as() const {
+  return parts_->user ? parts_->user->name : std::string();
+}
+
 const std::string& embedded_server::conninfo() const noexcept {
   return parts_->server.conninfo();
 }
@@ -128,6 +150,8 @@ fs::path default_embedded_path() {
   if (const fs::path data = folder("XDG_DATA_HOME"); !data.empty()) {
     return data / "matview/embedded";
   }
+  // The folder of root's data is closed to the account that the server has to run as.
+  if (geteuid() == 0) return "/var/lib/matview/embedded";
   const fs::path home = folder("HOME");
   if (home.empty()) {
     throw error(errc::invalid_option,

@@ -76,6 +76,16 @@ class embedded_server final {
   embedded_server(const embedded_server&) = delete;
   embedded_server& operator=(const embedded_server&) = delete;
 
+  /// Keeps the server running after the last use has ended, until somebody stops it with pg_ctl.
+  /// @throws error with errc::connection_failed when the process that sees to it cannot be made.
+  void keep_running();
+
+  /// The programs that serve it, for those who want to talk about them.
+  [[nodiscard]] const std::filesystem::path& programs() const noexcept;
+
+  /// The account that it runs as when that is not the caller's; else empty.
+  [[nodiscard]] std::string runs_as() const;
+
   /// A libpq key=value string: the socket folder, port, database and user `postgres`.
   [[nodiscard]] const std::string& conninfo() const noexcept;
 
@@ -90,7 +100,7 @@ class embedded_server final {
 };
 
 /// The folder that `embedded:` without a path means: $XDG_DATA_HOME/matview/embedded or
-/// ~/.local/share/matview/embedded.
+/// ~/.local/share/matview/embedded; for root /var/lib/matview/embedded.
 /// @throws error with errc::invalid_option when the user has no home.
 [[nodiscard]] std::filesystem::path default_embedded_path();
 

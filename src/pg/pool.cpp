@@ -169,11 +169,15 @@ asio::awaitable<void> pool::prepare_session(PGconn* raw, const log_sink& log) {
       if (log) log(log_level::debug, refused.what());
     }
   }
-  if (sets_search_path(raw)) co_return;
-  std::string path = "SET search_path = ";
-  for (const std::string& schema : options_.search_path) path += quote_name(schema) + ", ";
-  // pg_temp last, or a temporary table could take the place of a table that a view is made of.
-  co_await session.run(path + "pg_temp");
+  // The check of a query (text/select_query) reads it as with this setting.
+  std::string settings = "SET standard_conforming_strings = on";
+  if (!sets_search_path(raw)) {
+    settings += "; SET search_path = ";
+    for (const std::string& schema : options_.search_path) settings += quote_name(schema) + ", ";
+    // Last, or a temporary table could take the place of a table that a view is made of.
+    settings += "pg_temp";
+  }
+  co_await session.run(std::move(settings));
 }
 
 void pool::give_back(connection_handle handle) noexcept {

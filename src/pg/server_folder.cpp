@@ -259,6 +259,11 @@ bool file_lock::lock(int kind, std::chrono::steady_clock::duration patience) {
   return true;
 }
 
+void file_lock::hand_over() noexcept {
+  close(fd_);
+  fd_ = -1;
+}
+
 void file_lock::release() noexcept {
   if (fd_ < 0) return;
   // Closing alone would leave the lock to a child that another thread forked meanwhile.

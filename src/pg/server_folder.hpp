@@ -47,6 +47,9 @@ class file_lock final {
   /// Gives it back before the end of this object, which is then of no more use.
   void release() noexcept;
 
+  /// Closes it but leaves the lock to a child that has inherited the descriptor.
+  void hand_over() noexcept;
+
   [[nodiscard]] pid_t owner() const noexcept { return owner_; }
   [[nodiscard]] int descriptor() const noexcept { return fd_; }
 

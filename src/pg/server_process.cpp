@@ -170,6 +170,14 @@ void server_process::launch_supervisor() {
                .detached = true});
 }
 
+void server_process::launch_keeper(int users_lock) const {
+  run_program({.argv = {"/bin/sh", "-c", "while [ -e data/postmaster.pid ]; do sleep 1; done"},
+               .folder = path(),
+               .user = folder_.user,
+               .kept_open = users_lock,
+               .detached = true});
+}
+
 /// Remembers where in the log this start begins; puts a large one aside before.
 void server_process::begin_log() {
   const fs::path file = path() / "server.log";

@@ -28,6 +28,13 @@ class server_process final {
   ///         that somebody else started. std::filesystem::filesystem_error.
   void start(const file_lock& start_lock);
 
+  /// Starts a process that holds `users_lock` open until the server ends.
+  void launch_keeper(int users_lock) const;
+
+  [[nodiscard]] const std::filesystem::path& programs() const noexcept {
+    return folder_.programs.bin;
+  }
+
   /// Stops it if it runs; a failure is logged as a warning.
   void stop();
 

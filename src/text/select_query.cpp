@@ -222,6 +222,10 @@ std::size_t checked_end(const std::string& text) {
 
   if (statements.empty()) refuse(text, "the query is empty", 1);
   const json::object& statement = statements[0].as_object();
+  // Put behind CREATE ... AS, a semicolon in front of the query would end that statement.
+  if (const std::int64_t begin = integer_at(statement, "stmt_location"); begin > 0) {
+    refuse(text, "a semicolon stands before the query", position_of(text, begin - 1));
+  }
   const std::size_t end = end_of(statement, text.size());
   if (statements.size() > 1) {
     refuse(text, "only one query can define a view, and here a second statement begins",

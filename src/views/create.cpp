@@ -96,6 +96,12 @@ asio::awaitable<refresh_report> create_in(pg::transaction& in, const std::string
 }
 
 asio::awaitable<refresh_report> create_on(pg::connection& on, const create_request& request) {
+  if (!on.reads_as_we_do(request.query.text())) {
+    throw error(errc::invalid_option,
+                "this connection's settings would make the server read the query differently from "
+                "how it was checked",
+                {.hint = "SET standard_conforming_strings = on; SET client_encoding = 'UTF8';"});
+  }
   const stopwatch watch;
   const attempt tried{attempt::kind::create, request.view, request.settings, watch.began()};
   const auto work = [&](pg::transaction& in, const std::string& preamble) {

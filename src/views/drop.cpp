@@ -1,10 +1,11 @@
+#include "views/drop.hpp"
+
 #include "pg/transaction.hpp"
 #include "views/operation.hpp"
 #include "views/session.hpp"
 #include "views/statements.hpp"
 #include <matview/error.hpp>
 #include <matview/identifier.hpp>
-#include <matview/views.hpp>
 
 #include <optional>
 #include <string>
@@ -29,14 +30,16 @@ drop_request checked(std::string_view name, drop_options options) {
   return {std::move(view), std::move(options), std::move(settings)};
 }
 
-asio::awaitable<refresh_report> drop_in(pg::transaction& in, const std::string& preamble,
-                                        const drop_request& request) {
+asio::awaitable<bool> drop_in(pg::transaction& in, const std::string& preamble,
+                              const drop_request& request) {
   const drop_options& options = request.options;
-  co_await in.run(preamble + drop(request.view, options.if_exists, options.cascade));
-  co_return refresh_report{};
+  const std::string before = preamble + oid_of(request.view) + "; ";
+  const auto results =
+      co_await in.run(before + drop(request.view, options.if_exists, options.cascade));
+  co_return !results.at(results.size() - 2).is_null(0, 0);
 }
 
-asio::awaitable<refresh_report> drop_on(pg::connection& on, const drop_request& request) {
+asio::awaitable<bool> drop_on(pg::connection& on, const drop_request& request) {
   const stopwatch watch;
   const attempt tried{attempt::kind::drop, request.view, request.settings, watch.began()};
   const auto work = [&](pg::transaction& in, const std::string& preamble) {
@@ -45,25 +48,36 @@ asio::awaitable<refresh_report> drop_on(pg::connection& on, const drop_request& 
   co_return co_await attempted(on, tried, work);
 }
 
-asio::awaitable<void> drop_anywhere(std::optional<PGconn*> borrowed, std::string name,
+asio::awaitable<bool> drop_anywhere(std::optional<PGconn*> borrowed, std::string name,
                                     drop_options options) {
   const drop_request request = checked(name, std::move(options));
   session where{borrowed, request.options.database, request.options.log};
   const auto work = [&](pg::connection& on) { return drop_on(on, request); };
-  co_await on_session(std::move(where), work);
+  co_return co_await on_session(std::move(where), work);
+}
+
+asio::awaitable<void> without_result(asio::awaitable<bool> dropped) {
+  co_await std::move(dropped);
 }
 
 }  // namespace
 
+asio::awaitable<bool> drop_if_there(std::optional<PGconn*> borrowed, std::string name,
+                                    drop_options options) {
+  return isolated(drop_anywhere(borrowed, std::move(name), std::move(options)));
+}
+
 }  // namespace views
 
 asio::awaitable<void> adrop_matview(std::string_view name, drop_options options) {
-  return views::isolated(views::drop_anywhere(std::nullopt, std::string(name), std::move(options)));
+  return views::without_result(
+      views::drop_if_there(std::nullopt, std::string(name), std::move(options)));
 }
 
 asio::awaitable<void> adrop_matview(PGconn* connection, std::string_view name,
                                     drop_options options) {
-  return views::isolated(views::drop_anywhere(connection, std::string(name), std::move(options)));
+  return views::without_result(
+      views::drop_if_there(connection, std::string(name), std::move(options)));
 }
 
 void drop_matview(std::string_view name, const drop_options& options) {

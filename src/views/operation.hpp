@@ -39,13 +39,15 @@ asio::awaitable<std::string> restoring(pg::transaction& in, const statement_sett
 /// its first message must begin, and turns a refusal of the server into the answer to the caller's
 /// question.
 template <class Work>
-asio::awaitable<refresh_report> attempted(pg::connection& on, attempt tried, Work work) {
-  const auto framed = [&](pg::transaction& in) -> asio::awaitable<refresh_report> {
+auto attempted(pg::connection& on, attempt tried, Work work)
+    -> decltype(work(std::declval<pg::transaction&>(), std::declval<const std::string&>())) {
+  using answer_type = decltype(work(std::declval<pg::transaction&>(), std::string()));
+  const auto framed = [&](pg::transaction& in) -> answer_type {
     const std::string after = co_await restoring(in, tried.settings);
     const std::string preamble = tried.settings.set_local(in.nested());
-    refresh_report report = co_await work(in, preamble);
+    auto answer = co_await work(in, preamble);
     if (!after.empty()) co_await in.run(after);
-    co_return report;
+    co_return answer;
   };
   std::optional<error> failure;
   try {
@@ -53,8 +55,8 @@ asio::awaitable<refresh_report> attempted(pg::connection& on, attempt tried, Wor
   } catch (const error& failed) {
     failure = failed;
   }
-  const error answer = co_await diagnose(on, tried, *failure);
-  throw error(answer);
+  const error told = co_await diagnose(on, tried, *failure);
+  throw error(told);
 }
 
 }  // namespace matview::views

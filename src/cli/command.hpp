@@ -1,0 +1,43 @@
+#pragma once
+
+#include "cli/exit_code.hpp"
+#include "cli/options.hpp"
+#include "cli/terminal.hpp"
+
+#include <CLI/App.hpp>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace matview::cli {
+
+/// What a command runs with.
+struct context {
+  const global_options& options;
+  const terminal& screen;
+};
+
+/// A command: the parser's description of it, which holds the options' variables, and what it does.
+struct command {
+  CLI::App* parser;
+  std::function<exit_code(const context&)> run;
+};
+
+// One function a command, in a file of its name: adds the description to the parser.
+command add_create(CLI::App& app);
+command add_refresh(CLI::App& app);
+command add_drop(CLI::App& app);
+command add_list(CLI::App& app);
+command add_demo(CLI::App& app);
+command add_generate(CLI::App& app);
+
+/// --statement-timeout and --lock-timeout.
+void add_timeouts(CLI::App& parser, timeout_options& into);
+
+/// What happens to each of several items in turn: stops at an interruption, tells each failure, and
+/// sums up. `act` returns normally or throws error.
+exit_code for_each_name(const context& with, const std::vector<std::string>& names,
+                        const std::function<void(const std::string&)>& act);
+
+}  // namespace matview::cli

@@ -1,0 +1,122 @@
+#include "cli/command.hpp"
+#include "cli/report_table.hpp"
+#include "cli/run.hpp"
+#include <matview/views.hpp>
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace matview::cli {
+
+namespace {
+
+struct create_arguments {
+  std::string name;
+  std::string sql;
+  std::string file;
+  bool no_data = false;
+  bool if_not_exists = false;
+  std::vector<std::string> indexes;
+  std::vector<std::string> unique_indexes;
+  std::string comment;
+  timeout_options timeouts;
+};
+
+std::string read_query(const create_arguments& given) {
+  if (given.file.empty()) return given.sql;
+  if (given.file == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
+  errno = 0;
+  std::ifstream in(given.file, std::ios::binary);
+  std::string text(std::istreambuf_iterator<char>(in), {});
+  if (!in || errno == EISDIR) {
+    throw error(errc::invalid_option,
+                fmt::format("{} cannot be read: {}", given.file, std::strerror(errno)),
+                {.hint = "--file takes a file that holds one SELECT, or - for standard input"});
+  }
+  return text;
+}
+
+// `day, airport` as columns.
+index_definition index_of(const std::string& columns, bool unique) {
+  index_definition out{.columns = {}, .unique = unique};
+  std::string column;
+  for (const char c : columns + ',') {
+    if (c == ',') {
+      out.columns.push_back(std::exchange(column, {}));
+    } else if (c != ' ') {
+      column += c;
+    }
+  }
+  return out;
+}
+
+asio::awaitable<void> create_one(const std::string& name, const std::string& query,
+                                 const create_options& options, table& into) {
+  const refresh_report report = co_await acreate_matview(name, query, options);
+  add_report(into, report);
+}
+
+exit_code create(const create_arguments& given, const context& with) {
+  create_options options{.database = with.options.database,
+                         .with_data = !given.no_data,
+                         .if_not_exists = given.if_not_exists,
+                         .comment = given.comment,
+                         .statement_timeout = optional_interval(given.timeouts.statement_timeout),
+                         .lock_timeout = optional_interval(given.timeouts.lock_timeout),
+                         .log = with.screen.log()};
+  for (const auto& columns : given.unique_indexes)
+    options.indexes.push_back(index_of(columns, true));
+  for (const auto& columns : given.indexes) options.indexes.push_back(index_of(columns, false));
+  const std::string query = read_query(given);
+  table done = report_table();
+  const exit_code code = for_each_name(with, {given.name}, [&](const std::string& name) {
+    try {
+      run_interruptibly(with.screen, "creating " + name, create_one(name, query, options, done));
+    } catch (const error& failed) {
+      add_failure(done, name, failed);
+      throw;
+    }
+  });
+  write_result(done.text(with.options.format));
+  return code;
+}
+
+}  // namespace
+
+command add_create(CLI::App& app) {
+  const auto given = std::make_shared<create_arguments>();  // Shared: the parser writes, run reads.
+  CLI::App* parser = app.add_subcommand("create", "Create a materialized view from a query");
+  parser->add_option("NAME", given->name, "The view: VIEW or SCHEMA.VIEW")
+      ->required()
+      ->type_name("");
+  CLI::Option_group* query = parser->add_option_group("query", "Where the query comes from");
+  query->add_option("--sql", given->sql, "The query itself")->type_name("SQL");
+  query->add_option("--file", given->file, "A file that holds it, or - for standard input")
+      ->type_name("PATH");
+  query->require_option(1);
+  parser->add_flag("--no-data", given->no_data, "Do not run the query yet");
+  parser->add_flag("--if-not-exists", given->if_not_exists,
+                   "Leave a materialized view of this name as it is");
+  parser->add_option("--index", given->indexes, "Columns of an index, such as \"day, airport\"")
+      ->type_name("COLUMNS")
+      ->allow_extra_args(false);
+  parser
+      ->add_option("--unique-index", given->unique_indexes,
+                   "Columns of a unique index; refresh --concurrently needs one")
+      ->type_name("COLUMNS")
+      ->allow_extra_args(false);
+  parser->add_option("--comment", given->comment, "The view's COMMENT")->type_name("TEXT");
+  add_timeouts(*parser, given->timeouts);
+  return {parser, [given](const context& with) { return create(*given, with); }};
+}
+
+}  // namespace matview::cli

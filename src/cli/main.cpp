@@ -1,0 +1,100 @@
+#include "cli/main.hpp"
+
+#include "cli/parser.hpp"
+#include "cli/secrets.hpp"
+#include "cli/suggestion.hpp"
+#include <matview/databases.hpp>
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace matview::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Where the configuration is when nobody says it.
+fs::path default_config() {
+  if (fs::exists("matview.toml")) return "matview.toml";
+  const char* config_home = std::getenv("XDG_CONFIG_HOME");
+  const char* home = std::getenv("HOME");
+  if (config_home != nullptr && *config_home != '\0') {
+    return fs::path(config_home) / "matview" / "matview.toml";
+  }
+  if (home != nullptr) return fs::path(home) / ".config" / "matview" / "matview.toml";
+  return {};
+}
+
+void configure_databases_from(const global_options& options) {
+  if (!options.url.empty()) {
+    configure({{"default", options.url}});
+  } else if (!options.config.empty()) {
+    load_config(options.config);
+  } else if (const fs::path found = default_config(); !found.empty() && fs::exists(found)) {
+    load_config(found);
+  }
+}
+
+exit_code refuse_usage(command_line& line, const CLI::ParseError& wrong,
+                       const std::vector<std::string>& arguments) {
+  const CLI::App* where = &line.app();
+  for (const CLI::App* sub : where->get_subcommands()) where = sub;
+  const std::string help =
+      where == &line.app() ? "matview --help" : fmt::format("matview {} --help", where->get_name());
+  const std::string closest = suggestion(*where, arguments);
+  terminal(line.options())
+      .fail(
+          without_passwords(wrong.what()),
+          closest.empty() ? "see " + help : fmt::format("did you mean {}? See {}", closest, help));
+  return exit_code::usage;
+}
+
+exit_code run_command(const command_line& line) {
+  const terminal screen(line.options());
+  try {
+    configure_databases_from(line.options());
+    return line.chosen().run({line.options(), screen});
+  } catch (const error& failed) {
+    if (failed.code() == errc::cancelled) {
+      screen.note("interrupted");
+      return exit_code::interrupted;
+    }
+    screen.fail(failed);
+    return exit_code_of(failed.code());
+  }
+}
+
+exit_code run_arguments(const std::vector<std::string>& arguments) {
+  command_line line;
+  try {
+    line.parse(arguments);
+  } catch (const CLI::Success& asked) {  // --help, --version
+    return static_cast<exit_code>(line.app().exit(asked));
+  } catch (const CLI::ParseError& wrong) {
+    return refuse_usage(line, wrong, arguments);
+  }
+  return run_command(line);
+}
+
+}  // namespace
+
+int run(int argc, char** argv) noexcept {
+  try {
+    const std::vector<std::string> arguments(argv + 1, argv + argc);
+    hide_passwords(argc, argv);
+    std::signal(SIGPIPE, SIG_IGN);  // A closed pipe is an answer of write(), not an end.
+    return static_cast<int>(run_arguments(arguments));
+  } catch (const std::exception& unexpected) {
+    fmt::print(stderr, "matview: error: {}\n", unexpected.what());
+    return static_cast<int>(exit_code::failed);
+  }
+}
+
+}  // namespace matview::cli

@@ -1,0 +1,124 @@
+#include "cli/manual.hpp"
+
+#include "cli/description.hpp"
+#include "cli/version.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <string_view>
+
+namespace matview::cli {
+
+namespace {
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\\') {
+      out += "\\e";
+    } else if (c == '-') {
+      out += "\\-";
+    } else {
+      out += c;
+    }
+  }
+  // A line that begins with a dot or an apostrophe would be a request.
+  if (out.starts_with('.') || out.starts_with('\'')) out.insert(0, "\\&");
+  return out;
+}
+
+std::string options(const std::vector<option_description>& all) {
+  std::string out;
+  for (const option_description& option : all) {
+    const std::string names = escaped(fmt::format("{}", fmt::join(option.names, ", ")));
+    out += fmt::format(".TP\n\\fB{}\\fR{}\n{}\n", names,
+                       option.value.empty() ? "" : " \\fI" + escaped(option.value) + "\\fR",
+                       escaped(option.text));
+  }
+  return out;
+}
+
+std::string command_section(const command_description& command) {
+  std::string out = fmt::format(".SS \"matview {}", command.name);
+  for (const option_description& positional : command.positionals) out += " " + positional.value;
+  out += fmt::format(" [OPTIONS]\"\n{}.\n", escaped(command.text));
+  for (const option_description& positional : command.positionals) {
+    out += fmt::format(".TP\n\\fI{}\\fR\n{}\n", positional.value, escaped(positional.text));
+  }
+  return out + options(command.options);
+}
+
+constexpr std::string_view rest = R"(.SH EXIT STATUS
+.TP
+.B 0
+Done.
+.TP
+.B 1
+The database refused or failed.
+.TP
+.B 2
+Wrong usage, a bad name, interval or query; nothing was done.
+.TP
+.B 3
+No connection.
+.TP
+.B 4
+Done, but with something to look at: some of several items failed.
+.TP
+.B 130
+Interrupted. The running statement was cancelled in the server.
+.SH ENVIRONMENT
+.TP
+.B MATVIEW_URL
+The database \fIdefault\fR when there is no configuration.
+.TP
+.B MATVIEW_PG_BINDIR
+Where the programs of PostgreSQL are that a private server is started with.
+.TP
+.B NO_COLOR
+No colours.
+.PP
+Without a configuration and without \fBMATVIEW_URL\fR, libpq's own environment counts: \fBPGHOST\fR,
+\fBPGDATABASE\fR, \fBPGSERVICE\fR and so on.
+.SH FILES
+.TP
+.I matview.toml
+The configuration, in the current folder or else in \fI~/.config/matview/\fR:
+.PP
+.nf
+    [databases]
+    default = "postgresql://app@db.example/app"
+    local = "embedded:/var/lib/matview"
+.fi
+.SH EXAMPLES
+.nf
+matview create sales.daily \-\-file daily.sql \-\-unique\-index day
+matview refresh sales.daily \-\-concurrently \-\-lock\-timeout "5 seconds"
+matview list \-\-schema sales \-\-format json
+matview drop sales.daily
+matview \-\-url embedded:/tmp/play list
+.fi
+.SH SEE ALSO
+.BR psql (1)
+)";
+
+}  // namespace
+
+std::string manual_page(const CLI::App& app) {
+  const program_description program = describe_program(app);
+  std::string out = fmt::format(
+      ".TH MATVIEW 1 \"\" \"matview {0}\" \"User Commands\"\n"
+      ".SH NAME\nmatview \\- {1}\n"
+      ".SH SYNOPSIS\n.B matview\n[GLOBAL OPTIONS] \\fICOMMAND\\fR [ARGUMENTS]\n"
+      ".SH DESCRIPTION\n"
+      "Creates, refreshes, lists and drops materialized views of PostgreSQL 14 to 18, on any "
+      "server and without an extension. Results go to stdout, everything else to stderr.\n"
+      ".SH COMMANDS\n",
+      version, escaped(app.get_description()));
+  for (const command_description& command : program.commands) out += command_section(command);
+  return out + ".SH GLOBAL OPTIONS\nBefore or behind the command.\n" + options(program.options) +
+         std::string(rest);
+}
+
+}  // namespace matview::cli

@@ -1,0 +1,162 @@
+#include "cli/output.hpp"
+
+#include <matview/error.hpp>
+
+#include <boost/json/serialize.hpp>
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace matview::cli {
+
+namespace {
+
+// Terminal columns: characters, not bytes.
+std::size_t width(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+  }));
+}
+
+std::string padded(std::string_view text, std::size_t size, bool right) {
+  const std::string blanks(size - std::min(size, width(text)), ' ');
+  return right ? blanks + std::string(text) : std::string(text) + blanks;
+}
+
+void append_line(std::string& out, std::string line) {
+  while (!line.empty() && line.back() == ' ') line.pop_back();
+  out += line + '\n';
+}
+
+std::string escaped_for_tsv(std::string_view cell) {
+  std::string out;
+  for (const char c : cell) {
+    switch (c) {
+      case '\t':
+        out += "\\t";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+void table::add(std::vector<std::string> cells, boost::json::object values,
+                std::vector<std::string> plain) {
+  rows_.push_back(std::move(cells));
+  values_.emplace_back(std::move(values));
+  plain_.push_back(std::move(plain));
+}
+
+void table::add_for_programs(boost::json::object values) {
+  values_.emplace_back(std::move(values));
+}
+
+std::string table::text(output_format format) const {
+  if (format == output_format::json) return boost::json::serialize(values_) + "\n";
+  if (format == output_format::table) return for_people();
+  std::string out;
+  for (const auto& row : plain_) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      out += (i == 0 ? "" : "\t") + escaped_for_tsv(row[i]);
+    }
+    out += '\n';
+  }
+  return out;
+}
+
+std::string table::for_people() const {
+  if (rows_.empty()) return {};
+  std::vector<std::size_t> sizes;
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    std::size_t size = width(columns_[i].heading);
+    for (const auto& row : rows_) size = std::max(size, width(row[i]));
+    sizes.push_back(size);
+  }
+  std::string out;
+  std::string line;
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    line += (i == 0 ? "" : "  ") + padded(columns_[i].heading, sizes[i], columns_[i].right);
+  }
+  append_line(out, line);
+  for (const auto& row : rows_) {
+    line.clear();
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+      line += (i == 0 ? "" : "  ") + padded(row[i], sizes[i], columns_[i].right);
+    }
+    append_line(out, line);
+  }
+  return out;
+}
+
+void write_result(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
+    if (written >= 0) {
+      text.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno == EPIPE) {
+      return;  // The reader (head, a pager) has seen enough. SIGPIPE is ignored.
+    } else if (errno != EINTR) {
+      throw error(errc::server_error,
+                  fmt::format("the result could not be written: {}", std::strerror(errno)),
+                  {.hint = "the work itself is done"});
+    }
+  }
+}
+
+std::string pretty_bytes(std::int64_t bytes) {
+  constexpr std::array<std::string_view, 5> units{"bytes", "kB", "MB", "GB", "TB"};
+  auto value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  while (value >= 1024 && unit + 1 < units.size()) {
+    value /= 1024;
+    ++unit;
+  }
+  const bool whole = unit < 2 || value >= 100;
+  return fmt::format("{:.{}f} {}", value, whole ? 0 : 1, units[unit]);
+}
+
+std::string pretty_duration(std::chrono::microseconds duration) {
+  const double s = seconds(duration);
+  if (s < 0.9995) return fmt::format("{:.1f} ms", s * 1000);
+  if (s < 120) return fmt::format("{:.2f} s", s);
+  const auto whole = static_cast<std::int64_t>(s);
+  if (whole < 7200) return fmt::format("{} min {} s", whole / 60, whole % 60);
+  return fmt::format("{} h {} min", whole / 3600, whole % 3600 / 60);
+}
+
+std::string pretty_count(std::int64_t count) {
+  std::string digits = fmt::format("{}", count);
+  for (auto at = static_cast<std::int64_t>(digits.size()) - 3; at > (count < 0 ? 1 : 0); at -= 3) {
+    digits.insert(static_cast<std::size_t>(at), ",");
+  }
+  return digits;
+}
+
+std::string rfc3339(std::chrono::system_clock::time_point time) {
+  const auto whole = std::chrono::floor<std::chrono::seconds>(time);
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(time - whole).count();
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
+                     fmt::gmtime(std::chrono::system_clock::to_time_t(whole)), ms);
+}
+
+double seconds(std::chrono::microseconds duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+}  // namespace matview::cli

@@ -1,0 +1,62 @@
+#pragma once
+
+#include "cli/options.hpp"
+
+#include <boost/json/array.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace matview::cli {
+
+/// A column of a table for people.
+struct column {
+  std::string heading;
+  bool right = false;  ///< Numbers stand at the right.
+};
+
+/// Rows in the three formats: cells for people, values for programs.
+class table final {
+ public:
+  explicit table(std::vector<column> columns) : columns_(std::move(columns)) {}
+
+  /// `cells`: one for each column. `values`: what JSON shows of it. `plain`: the cells of TSV.
+  void add(std::vector<std::string> cells, boost::json::object values,
+           std::vector<std::string> plain);
+
+  /// A row that only programs are shown: people read of it on stderr.
+  void add_for_programs(boost::json::object values);
+
+  [[nodiscard]] std::string text(output_format format) const;
+
+ private:
+  [[nodiscard]] std::string for_people() const;
+
+  std::vector<column> columns_;
+  std::vector<std::vector<std::string>> rows_;
+  std::vector<std::vector<std::string>> plain_;
+  boost::json::array values_;
+};
+
+/// Writes results to stdout and makes sure that they got there.
+/// @throws error with errc::server_error if not (a full disk); a reader that went away is fine.
+void write_result(std::string_view text);
+
+/// `12 kB`, `3.4 MB`: as PostgreSQL's pg_size_pretty, in powers of 1024. Pure.
+[[nodiscard]] std::string pretty_bytes(std::int64_t bytes);
+
+/// `0.8 ms`, `1.23 s`, `2 min 5 s`. Pure.
+[[nodiscard]] std::string pretty_duration(std::chrono::microseconds duration);
+
+/// `12,345`. Pure.
+[[nodiscard]] std::string pretty_count(std::int64_t count);
+
+/// RFC 3339 in UTC with milliseconds. Pure.
+[[nodiscard]] std::string rfc3339(std::chrono::system_clock::time_point time);
+
+[[nodiscard]] double seconds(std::chrono::microseconds duration);
+
+}  // namespace matview::cli

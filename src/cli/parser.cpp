@@ -1,0 +1,70 @@
+#include "cli/parser.hpp"
+
+#include "cli/version.hpp"
+
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <CLI/Validators.hpp>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+namespace matview::cli {
+
+namespace {
+
+const std::map<std::string, output_format> formats{
+    {"table", output_format::table}, {"json", output_format::json}, {"tsv", output_format::tsv}};
+
+void add_globals(CLI::App& app, global_options& into) {
+  app.add_option("--database", into.database, "The database, by its alias in the configuration")
+      ->type_name("ALIAS")
+      ->capture_default_str();
+  app.add_option("--url", into.url,
+                 "The database, by its address: postgresql://USER@HOST/NAME or embedded:PATH. A "
+                 "password is better kept in ~/.pgpass or in $MATVIEW_URL")
+      ->type_name("URL")
+      ->excludes("--database");
+  app.add_option("--config", into.config,
+                 "The configuration (default: matview.toml here, then in the user's config folder)")
+      ->type_name("FILE");
+  app.add_option("--format", into.format, "How results are written: table, json or tsv")
+      ->transform(CLI::CheckedTransformer(formats).description(""))
+      ->type_name("FORMAT")
+      ->default_str("table");
+  app.add_flag("-q,--quiet", into.quiet, "Say nothing on stderr but errors");
+  app.add_flag("-v,--verbose", into.verbose, "Show each statement that is sent");
+  app.add_flag("--no-color", into.no_color, "No colours, whatever the terminal can do");
+}
+
+}  // namespace
+
+command_line::command_line()
+    : app_(std::make_unique<CLI::App>("PostgreSQL materialized views, from birth to death",
+                                      "matview")) {
+  app_->require_subcommand(1);
+  app_->fallthrough();  // Global options may stand behind the command, too.
+  app_->set_version_flag("--version", "matview " + std::string(version));
+  app_->set_help_flag("-h,--help", "Show this help");
+  app_->get_formatter()->column_width(34);
+  add_globals(*app_, options_);
+  commands_ = {add_create(*app_), add_refresh(*app_), add_drop(*app_),
+               add_list(*app_),   add_demo(*app_),    add_generate(*app_)};
+  for (const command& known : commands_) {
+    known.parser->fallthrough();
+    known.parser->set_help_flag("-h,--help", "Show this help");
+  }
+}
+
+void command_line::parse(std::vector<std::string> arguments) {
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back.
+  app_->parse(std::move(arguments));
+}
+
+const command& command_line::chosen() const {
+  return *std::find_if(commands_.begin(), commands_.end(),
+                       [](const command& known) { return known.parser->parsed(); });
+}
+
+}  // namespace matview::cli

@@ -1,0 +1,60 @@
+#include "cli/suggestion.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace matview::cli {
+
+namespace {
+
+// Options and commands that may stand here.
+std::vector<std::string> known_words(const CLI::App& where) {
+  std::vector<std::string> out;
+  for (const CLI::App* level = &where; level != nullptr; level = level->get_parent()) {
+    for (const CLI::Option* option : level->get_options()) {
+      for (const std::string& name : option->get_lnames()) out.push_back("--" + name);
+    }
+    for (const CLI::App* sub : level->get_subcommands([](const CLI::App*) { return true; })) {
+      if (!sub->get_name().empty()) {
+        out.push_back(sub->get_name());
+      } else {
+        for (const CLI::Option* option : sub->get_options()) {
+          for (const std::string& name : option->get_lnames()) out.push_back("--" + name);
+        }
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, changed});
+    }
+  }
+  return row.back();
+}
+
+std::string suggestion(const CLI::App& where, const std::vector<std::string>& arguments) {
+  const std::vector<std::string> known = known_words(where);
+  for (const std::string& argument : arguments) {
+    const std::string word = argument.substr(0, argument.find('='));
+    if (std::find(known.begin(), known.end(), word) != known.end()) continue;
+    for (const std::string& candidate : known) {
+      const bool both_options = candidate.starts_with("--") == word.starts_with("--");
+      if (both_options && edit_distance(word, candidate) <= 2 && word.size() > 3) return candidate;
+    }
+  }
+  return {};
+}
+
+}  // namespace matview::cli
