@@ -1,6 +1,7 @@
 #include "cli/main.hpp"
 
 #include "cli/parser.hpp"
+#include "cli/run.hpp"
 #include "cli/secrets.hpp"
 #include "cli/suggestion.hpp"
 #include <matview/databases.hpp>
@@ -62,7 +63,7 @@ exit_code run_command(const command_line& line) {
     configure_databases_from(line.options());
     return line.chosen().run({line.options(), screen});
   } catch (const error& failed) {
-    if (failed.code() == errc::cancelled) {
+    if (interrupted() && failed.code() == errc::cancelled) {
       screen.note("interrupted");
       return exit_code::interrupted;
     }

@@ -88,7 +88,8 @@ bool needs_name_lookup(const std::string& conninfo) {
   if (host.empty()) return !value_of(given.get(), "service").empty();
   const bool numeric = host.find_first_not_of("0123456789.,") == std::string_view::npos ||
                        host.find(':') != std::string_view::npos;
-  return !numeric && host.find_first_not_of("/@") != 0;
+  const bool socket = host.front() == '/' || host.front() == '@';
+  return !numeric && !socket;
 }
 
 std::string quote_name(std::string_view name) {

@@ -27,7 +27,7 @@ constexpr std::size_t longest_query = std::size_t{256} << 10U;
 // Both libpg_query's tree writer and Boost.JSON's reader recurse without a guard, so that
 // `1+1+1+...` of 100 kB would overflow the 8 MiB of a main thread, and callers may run on less. The
 // work is done on a thread whose stack fits the deepest tree that a text of this size can make
-// (measured in tests/unit/select_query_test.cpp; pages are only taken when they are touched).
+// (tried in tests/unit/select_query_depth_test.cpp; pages are only taken when they are touched).
 template <class Work>
 void on_deep_stack(std::size_t text_size, Work work) {
   struct job {

@@ -95,13 +95,7 @@ asio::awaitable<refresh_report> create_in(pg::transaction& in, const std::string
   co_return report;
 }
 
-asio::awaitable<refresh_report> create_on(pg::connection& on, const create_request& request) {
-  if (!on.reads_as_we_do(request.query.text())) {
-    throw error(errc::invalid_option,
-                "this connection's settings would make the server read the query differently from "
-                "how it was checked",
-                {.hint = "SET standard_conforming_strings = on; SET client_encoding = 'UTF8';"});
-  }
+asio::awaitable<refresh_report> create_once(pg::connection& on, const create_request& request) {
   const stopwatch watch;
   const attempt tried{attempt::kind::create, request.view, request.settings, watch.began()};
   const auto work = [&](pg::transaction& in, const std::string& preamble) {
@@ -109,6 +103,22 @@ asio::awaitable<refresh_report> create_on(pg::connection& on, const create_reque
   };
   refresh_report report = co_await attempted(on, tried, work);
   co_return watch.finished(std::move(report));
+}
+
+asio::awaitable<refresh_report> create_on(pg::connection& on, const create_request& request) {
+  if (!on.reads_as_we_do(request.query.text())) {
+    throw error(errc::invalid_option,
+                "this connection's settings would make the server read the query differently from "
+                "how it was checked",
+                {.hint = "SET standard_conforming_strings = on; SET client_encoding = 'UTF8';"});
+  }
+  try {
+    co_return co_await create_once(on, request);
+  } catch (const error& failed) {
+    if (!request.options.if_not_exists || failed.code() != errc::view_exists) throw;
+  }
+  // IF NOT EXISTS does not see what another session is just creating; by now it is there.
+  co_return co_await create_once(on, request);
 }
 
 asio::awaitable<refresh_report> create_anywhere(std::optional<PGconn*> borrowed, std::string name,

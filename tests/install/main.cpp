@@ -1,0 +1,7 @@
+#include <matview/matview.hpp>
+
+#include <iostream>
+
+int main() {
+  std::cout << matview::identifier::parse("sales.daily").quoted() << '\n';
+}
