@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -76,13 +77,14 @@ std::vector<std::string> list_matviews(PGconn* connection, const list_options& o
 
 /// What the catalog says of one view. Plain data.
 struct matview_info {
-  std::string schema = {};                ///< Exactly as the server has it.
-  std::string name = {};                  ///< Exactly as the server has it.
-  std::string owner = {};                 ///< The role that owns it.
-  bool populated = false;                 ///< Whether it holds data and so can be read.
-  bool can_refresh_concurrently = false;  ///< Populated, with a usable unique index.
-  std::int64_t bytes = 0;                 ///< Size on disk with indexes and TOAST.
-  std::string comment = {};               ///< Its COMMENT, or empty.
+  std::string schema = {};                 ///< Exactly as the server has it.
+  std::string name = {};                   ///< Exactly as the server has it.
+  std::string owner = {};                  ///< The role that owns it.
+  bool populated = false;                  ///< Whether it holds data and so can be read.
+  bool can_refresh_concurrently = false;   ///< Populated, with a usable unique index.
+  std::optional<std::int64_t> bytes = {};  ///< Size on disk with indexes and TOAST; unset while the
+                                           ///< view is locked, as by a full refresh.
+  std::string comment = {};                ///< Its COMMENT, or empty.
 };
 
 /// What list_matviews() names, with what the catalog says of each. Takes no lock on the views.

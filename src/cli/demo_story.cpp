@@ -199,7 +199,7 @@ asio::awaitable<void> demo_story::list() {
   chapter("What there is: list");
   const std::vector<matview_info> views = co_await adescribe_matviews();
   for (const matview_info& view : views) {
-    say(fmt::format("   {:<26} {:>8}  {:<28} {}", view.name, pretty_bytes(view.bytes),
+    say(fmt::format("   {:<26} {:>8}  {:<28} {}", view.name, pretty_bytes(view.bytes.value_or(0)),
                     view.can_refresh_concurrently ? "can refresh concurrently" : "no unique index",
                     view.comment));
   }

@@ -20,16 +20,19 @@ struct list_arguments {
 void add_view(table& to, const matview_info& view) {
   const std::string populated = view.populated ? "yes" : "no";
   const std::string concurrently = view.can_refresh_concurrently ? "yes" : "no";
-  to.add({view.name, view.owner, populated, concurrently, pretty_bytes(view.bytes), view.comment},
+  boost::json::value bytes;
+  if (view.bytes) bytes = *view.bytes;
+  to.add({view.name, view.owner, populated, concurrently,
+          view.bytes ? pretty_bytes(*view.bytes) : "locked", view.comment},
          {{"name", view.name},
           {"schema", view.schema},
           {"owner", view.owner},
           {"populated", view.populated},
           {"can_refresh_concurrently", view.can_refresh_concurrently},
-          {"bytes", view.bytes},
+          {"bytes", bytes},
           {"comment", view.comment}},
          {view.name, view.schema, view.owner, populated, concurrently,
-          fmt::format("{}", view.bytes), view.comment});
+          view.bytes ? fmt::format("{}", *view.bytes) : "", view.comment});
 }
 
 asio::awaitable<void> list_into(const list_options& options, table& into, bool& any) {

@@ -4,7 +4,6 @@
 #include "pg/server_error.hpp"
 #include <matview/error.hpp>
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 
@@ -27,13 +26,11 @@ enum class wait_end { ready, timed_out, cancelled };
 
 asio::awaitable<wait_end> wait_until(asio::posix::stream_descriptor& socket, wait_type side,
                                      deadline until) {
-  using namespace asio::experimental::awaitable_operators;
   asio::steady_timer timer(socket.get_executor(), until);
-  const auto first = co_await (socket.async_wait(side, as_value) || timer.async_wait(as_value));
-  const bool timed_out = first.index() == 1;
-  const auto failed = timed_out ? std::get<0>(std::get<1>(first)) : std::get<0>(std::get<0>(first));
+  const auto [first, failed] =
+      co_await first_of(socket.async_wait(side, asio::deferred), timer.async_wait(asio::deferred));
   if (failed) co_return wait_end::cancelled;
-  co_return timed_out ? wait_end::timed_out : wait_end::ready;
+  co_return first == 1 ? wait_end::timed_out : wait_end::ready;
 }
 
 [[noreturn]] void fail_to_connect(const std::string& why) {
@@ -102,7 +99,8 @@ asio::awaitable<connection_handle> establish(std::string conninfo, deadline unti
   const auto executor = co_await asio::this_coro::executor;
   connection_handle handle;
   if (needs_name_lookup(conninfo)) {
-    handle = co_await on_helper_thread([&] { return start_connecting(conninfo); });
+    handle = co_await on_helper_thread([conninfo] { return start_connecting(conninfo); });
+    co_await refuse_if_cancelled();
   } else {
     handle = start_connecting(conninfo);
   }
@@ -285,9 +283,10 @@ asio::awaitable<void> connection::wait(wait_type side, interruptible mode) {
 }
 
 asio::awaitable<void> connection::cancel_and_drain() {
-  const std::unique_ptr<PGcancel, free_cancel> request(PQgetCancel(raw_));
   if (log_) log_(log_level::debug, "cancelling the statement in the server");
-  const std::string refused = co_await on_helper_thread([&request] {
+  // Shared: the helper thread may outlive this coroutine.
+  const std::shared_ptr<PGcancel> request(PQgetCancel(raw_), free_cancel{});
+  const std::string refused = co_await on_helper_thread([request] {
     std::array<char, 256> why{};
     const bool sent =
         request && PQcancel(request.get(), why.data(), static_cast<int>(why.size())) == 1;

@@ -107,7 +107,7 @@ asio::awaitable<lease> database::acquire(log_sink log) {
 }
 
 asio::awaitable<lease> database::acquire_embedded(log_sink log) {
-  const auto ready = [this, &log] { return ready_pool(log); };
+  const auto ready = [self = shared_from_this(), log] { return self->ready_pool(log); };
   const std::shared_ptr<pool> first = co_await on_helper_thread(ready);
   try {
     co_return co_await first->acquire(log);

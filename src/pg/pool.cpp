@@ -3,7 +3,6 @@
 #include "pg/conninfo.hpp"
 #include <matview/error.hpp>
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/experimental/concurrent_channel.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
@@ -110,7 +109,6 @@ std::optional<connection_handle> pool::take_idle_or_place() {
 }
 
 asio::awaitable<lease> pool::acquire(log_sink log) {
-  using namespace asio::experimental::awaitable_operators;
   co_await refuse_if_cancelled();
   const auto executor = co_await asio::this_coro::executor;
   std::shared_ptr<waiter> mine;
@@ -126,9 +124,9 @@ asio::awaitable<lease> pool::acquire(log_sink log) {
   if (mine) {
     ticket place(*this, mine);
     asio::steady_timer timer(executor, options_.acquire_timeout);
-    const auto first =
-        co_await (mine->handed.async_receive(as_value) || timer.async_wait(as_value));
-    const bool received = first.index() == 0 && !std::get<0>(std::get<0>(first));
+    const auto [first, failed] = co_await first_of(mine->handed.async_receive(asio::deferred),
+                                                   timer.async_wait(asio::deferred));
+    const bool received = first == 0 && !failed;
     if (!received && place.leave()) {
       co_await refuse_if_cancelled();
       throw error(errc::connection_failed,

@@ -25,9 +25,13 @@ select pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind, c.relispopul
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.oid = pg_catalog.to_regclass($1))";
 
+// The size of a view is found under a lock that waits for a full refresh of it: not asked for then.
 constexpr std::string_view list_sql = R"(
 select n.nspname, c.relname, pg_catalog.pg_get_userbyid(c.relowner), c.relispopulated,
-       c.relispopulated and {}, coalesce(pg_catalog.pg_total_relation_size(c.oid), 0),
+       c.relispopulated and {},
+       case when not exists (select from pg_catalog.pg_locks l
+                              where l.relation = c.oid and l.mode = 'AccessExclusiveLock')
+            then pg_catalog.pg_total_relation_size(c.oid) end,
        coalesce(pg_catalog.obj_description(c.oid, 'pg_class'), '')
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.relkind = 'm' and n.nspname = $1
@@ -136,13 +140,14 @@ asio::awaitable<std::vector<matview_info>> list_matviews(pg::connection& on, std
       fmt::format(fmt::runtime(list_sql), usable_unique_index), one_value(std::move(schema)));
   std::vector<matview_info> out;
   for (int row = 0; row < found.rows(); ++row) {
-    out.push_back({.schema = found.string(row, 0),
-                   .name = found.string(row, 1),
-                   .owner = found.string(row, 2),
-                   .populated = found.boolean(row, 3),
-                   .can_refresh_concurrently = found.boolean(row, 4),
-                   .bytes = found.integer(row, 5),
-                   .comment = found.string(row, 6)});
+    out.push_back(
+        {.schema = found.string(row, 0),
+         .name = found.string(row, 1),
+         .owner = found.string(row, 2),
+         .populated = found.boolean(row, 3),
+         .can_refresh_concurrently = found.boolean(row, 4),
+         .bytes = found.is_null(row, 5) ? std::nullopt : std::optional(found.integer(row, 5)),
+         .comment = found.string(row, 6)});
   }
   co_return out;
 }

@@ -58,40 +58,44 @@ asio::awaitable<refresh_report> create_in(pg::transaction& in, const std::string
   const create_options& options = request.options;
   const create_statement statement =
       create(request.view, request.query, options.if_not_exists, options.with_data);
-  const std::string before = preamble + oid_of(request.view) + "; ";
+  const std::string place = relation_in_place(request.view);
+  const std::string before = preamble + place + "; ";
   std::vector<pg::result> results;
   std::optional<error> failure;
   try {
-    results = co_await in.run(before + statement.sql);
+    results = co_await in.run(before + statement.sql + "; " + place);
   } catch (const error& failed) {
     failure = in_query(failed, request, before.size() + statement.query_offset);
   }
   if (failure) throw error(*failure);
 
-  const pg::result& there = results.at(results.size() - 2);
-  if (options.if_not_exists && !there.is_null(0, 0)) {
-    const auto found = co_await store::find_relation(in.on(), request.view);
-    if (!found || found->kind != 'm') {
+  const pg::result& there = results.at(results.size() - 3);
+  const pg::result& created = results.at(results.size() - 2);
+  const pg::result& now = results.back();
+  if (now.rows() == 0) throw error(errc::server_error, "the view vanished while it was created");
+  const std::string quoted = now.string(0, 0);
+  if (options.if_not_exists && there.rows() > 0) {
+    const char kind = now.text(0, 1).front();
+    if (kind != 'm') {
       throw error(errc::view_exists,
-                  fmt::format("{} is there already: {}", request.view.quoted(),
-                              found ? store::kind_name(found->kind) : "it was being dropped"),
+                  fmt::format("{} is there already: {}", quoted, store::kind_name(kind)),
                   {.sqlstate = "42P07", .hint = "choose another name"});
     }
-    const auto size = co_await in.run(measure(request.view));
+    const auto size = co_await in.run(measure(quoted));
     co_return measured(size.back(), refresh_mode::none,
                        "it was there already and is left as it is");
   }
 
   std::string rest;
-  for (const checked_index& index : request.indexes) rest += index.create_on(request.view) + "; ";
-  if (!options.comment.empty()) rest += comment(request.view, options.comment) + "; ";
-  const auto size = co_await in.run(rest + measure(request.view));
+  for (const checked_index& index : request.indexes) rest += index.create_on(quoted) + "; ";
+  if (!options.comment.empty()) rest += comment(quoted, options.comment) + "; ";
+  const auto size = co_await in.run(rest + measure(quoted));
   if (!options.with_data) {
     co_return measured(size.back(), refresh_mode::none, "it was created without data");
   }
   refresh_report report =
       measured(size.back(), refresh_mode::full, "it was created with the query's result");
-  report.rows = results.back().affected();
+  report.rows = created.affected();
   co_return report;
 }
 

@@ -113,12 +113,11 @@ asio::awaitable<error> interruption(pg::connection& on, const attempt& tried, co
                     "the view is as it was");
 }
 
-asio::awaitable<error> taken(const attempt& tried, const error& failed,
-                             const std::optional<store::relation>& there) {
-  co_return changed(
+error taken(const error& failed, const std::optional<store::relation>& there) {
+  return changed(
       failed, errc::view_exists,
       there ? fmt::format("{} is there already: {}", there->quoted, store::kind_name(there->kind))
-            : fmt::format("{} is there already", tried.view.quoted()),
+            : std::string(failed.what()),
       there && there->kind == 'm' ? "drop it first, or create it only if it does not "
                                     "exist (--if-not-exists)"
                                   : "choose another name");
@@ -140,9 +139,10 @@ asio::awaitable<error> explain(pg::connection& on, const attempt& tried, const e
   const std::optional<store::relation> there = co_await store::find_relation(on, tried.view);
   if (state == "42501") co_return permission(tried, failed, there, on.server_version());
   if (tried.what == kind::create) {
-    // 23505: two sessions created it at once, and the catalog's own unique index decided.
-    if (state == "42P07" || (state == "23505" && there)) {
-      co_return co_await taken(tried, failed, there);
+    // 42710: a type has the name, which each relation needs for its row type. That and 23505, from
+    // the catalog's own unique index, are also what a session sees that comes second in a race.
+    if (state == "42P07" || state == "42710" || (state == "23505" && there)) {
+      co_return taken(failed, there);
     }
     if (state == "3F000" && !tried.view.schema().empty()) {
       co_return changed(failed, failed.code(), failed.what(),

@@ -34,7 +34,7 @@ asio::awaitable<refresh_report> refresh_in(pg::transaction& in, const std::strin
   const bool concurrently = request.options.concurrently;
   const std::string inserted = rows_inserted(request.view) + "; ";
   const auto results = co_await in.run(preamble + inserted + refresh(request.view, concurrently) +
-                                       "; " + inserted + measure(request.view));
+                                       "; " + inserted + measure(request.view.quoted()));
   refresh_report report =
       measured(results.back(), concurrently ? refresh_mode::concurrently : refresh_mode::full,
                concurrently ? "asked for concurrently" : "asked for without concurrently");
@@ -44,7 +44,7 @@ asio::awaitable<refresh_report> refresh_in(pg::transaction& in, const std::strin
   if (!concurrently && !before.is_null(0, 0) && !after.is_null(0, 0)) {
     report.rows = after.integer(0, 0) - before.integer(0, 0);
   } else {
-    const auto scan = co_await in.run(count_rows(request.view));
+    const auto scan = co_await in.run(count_rows(request.view.quoted()));
     report.rows = scan.back().integer(0, 0);
   }
   co_return report;

@@ -25,7 +25,6 @@ struct session {
 /// Runs `work(connection&)` on what `where` names.
 template <class Work>
 auto on_session(session where, Work work) -> decltype(work(std::declval<pg::connection&>())) {
-  co_await pg::shield_cancellation();
   if (where.borrowed) {
     if (PQstatus(*where.borrowed) != CONNECTION_OK) {
       throw error(errc::connection_failed, "the connection that was handed in is not open",
@@ -40,13 +39,19 @@ auto on_session(session where, Work work) -> decltype(work(std::declval<pg::conn
   co_return co_await work(*leased);
 }
 
+template <class T>
+asio::awaitable<T> shielded(asio::awaitable<T> work) {
+  co_await pg::shield_cancellation();
+  co_return co_await std::move(work);
+}
+
 /// `work` as a coroutine of its own, so that what it does about cancellation stays its own affair;
 /// whatever the event loop throws comes out as `error`.
 template <class T>
 asio::awaitable<T> isolated(asio::awaitable<T> work) {
   try {
-    co_return co_await asio::co_spawn(co_await asio::this_coro::executor, std::move(work),
-                                      asio::use_awaitable);
+    const auto executor = co_await asio::this_coro::executor;
+    co_return co_await asio::co_spawn(executor, shielded(std::move(work)), asio::use_awaitable);
   } catch (const boost::system::system_error& failed) {
     if (failed.code() == asio::error::operation_aborted) pg::throw_cancelled();
     throw error(errc::connection_failed, std::string("the event loop failed: ") + failed.what(),

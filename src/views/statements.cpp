@@ -58,11 +58,11 @@ checked_index::checked_index(const index_definition& definition) : unique_(defin
   }
 }
 
-std::string checked_index::create_on(const identifier& view) const {
+std::string checked_index::create_on(std::string_view quoted_view) const {
   std::vector<std::string> quoted;
   quoted.reserve(columns_.size());
   for (const identifier& column : columns_) quoted.push_back(column.quoted());
-  return fmt::format("CREATE {}INDEX ON {} ({})", unique_ ? "UNIQUE " : "", view.quoted(),
+  return fmt::format("CREATE {}INDEX ON {} ({})", unique_ ? "UNIQUE " : "", quoted_view,
                      fmt::join(quoted, ", "));
 }
 
@@ -75,8 +75,8 @@ create_statement create(const identifier& view, const text::select_query& query,
           head.size()};
 }
 
-std::string comment(const identifier& view, std::string_view comment) {
-  return fmt::format("COMMENT ON MATERIALIZED VIEW {} IS {}", view.quoted(),
+std::string comment(std::string_view quoted_view, std::string_view comment) {
+  return fmt::format("COMMENT ON MATERIALIZED VIEW {} IS {}", quoted_view,
                      text::sql_literal(comment));
 }
 
@@ -97,20 +97,30 @@ std::string rows_inserted(const identifier& view) {
       view.quoted());
 }
 
-std::string measure(const identifier& view) {
+std::string measure(std::string_view quoted) {
   return fmt::format(
       "SELECT n.nspname, c.relname, pg_catalog.pg_total_relation_size(c.oid) "
       "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-      "WHERE c.oid = pg_catalog.to_regclass('{}')",
-      view.quoted());
+      "WHERE c.oid = pg_catalog.to_regclass({})",
+      text::sql_literal(quoted));
 }
 
-std::string count_rows(const identifier& view) {
-  return fmt::format("SELECT pg_catalog.count(*) FROM {}", view.quoted());
+std::string count_rows(std::string_view quoted) {
+  return fmt::format("SELECT pg_catalog.count(*) FROM {}", quoted);
 }
 
 std::string oid_of(const identifier& view) {
   return fmt::format("SELECT pg_catalog.to_regclass('{}')::pg_catalog.oid", view.quoted());
+}
+
+std::string relation_in_place(const identifier& view) {
+  const std::string schema =
+      view.schema().empty() ? "pg_catalog.current_schema()" : text::sql_literal(view.schema());
+  return fmt::format(
+      "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind "
+      "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+      "WHERE n.nspname = {} AND c.relname = {}",
+      schema, text::sql_literal(view.name()));
 }
 
 }  // namespace matview::views

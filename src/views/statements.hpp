@@ -44,7 +44,7 @@ class checked_index final {
   /// @throws error with errc::invalid_identifier, or errc::invalid_option for no column.
   explicit checked_index(const index_definition& definition);
 
-  [[nodiscard]] std::string create_on(const identifier& view) const;
+  [[nodiscard]] std::string create_on(std::string_view quoted_view) const;
 
  private:
   std::vector<identifier> columns_;
@@ -59,7 +59,7 @@ struct create_statement {
 
 [[nodiscard]] create_statement create(const identifier& view, const text::select_query& query,
                                       bool if_not_exists, bool with_data);
-[[nodiscard]] std::string comment(const identifier& view, std::string_view comment);
+[[nodiscard]] std::string comment(std::string_view quoted_view, std::string_view comment);
 [[nodiscard]] std::string refresh(const identifier& view, bool concurrently);
 [[nodiscard]] std::string drop(const identifier& view, bool if_exists, bool cascade);
 
@@ -68,13 +68,17 @@ struct create_statement {
 /// refresh is what it wrote, without a scan.
 [[nodiscard]] std::string rows_inserted(const identifier& view);
 
-/// One row: schema, name, size in bytes.
-[[nodiscard]] std::string measure(const identifier& view);
+/// One row: schema, name, size in bytes. `quoted` is a relation's name, ready for SQL.
+[[nodiscard]] std::string measure(std::string_view quoted);
 
 /// One row: the exact count, by a scan.
-[[nodiscard]] std::string count_rows(const identifier& view);
+[[nodiscard]] std::string count_rows(std::string_view quoted);
 
 /// One row: the oid of the relation of this name, or NULL.
 [[nodiscard]] std::string oid_of(const identifier& view);
+
+/// A row if there is a relation where a CREATE of this name puts one: its quoted name with the
+/// schema, and its relkind. Not where a name is looked up: that may be another schema.
+[[nodiscard]] std::string relation_in_place(const identifier& view);
 
 }  // namespace matview::views
