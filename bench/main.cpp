@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdio>
 #include <exception>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -57,6 +59,7 @@ void measure(const effort& how_long) {
   const memory_use memory = measure_memory(on, views);
   print_rows(comparisons);
   print_summary(comparisons, memory, on.description());
+  if (std::fflush(stdout) != 0) throw std::runtime_error("the results could not be written");
 }
 
 }  // namespace

@@ -90,6 +90,7 @@ footprint footprint_of(heap_count& heap, const std::string& conninfo,
 memory_use measure_memory(const server& on, const one_row_views& views) {
   const std::vector<std::string> names = views.plain(most_in_flight);
   std::vector<messages> statements;
+  statements.reserve(names.size());
   for (const std::string& view : names) {
     statements.push_back({fmt::format("REFRESH MATERIALIZED VIEW {}", view)});
   }

@@ -51,6 +51,11 @@ std::string_view verdict(double value, double goal) {
   return value <= goal ? "ok" : "MISSED";
 }
 
+// A verdict by chance is none: a busy machine, or --quick.
+std::string_view doubt(const estimate& value, double goal) {
+  return value.low <= goal && goal < value.high ? ", but the goal is inside the interval" : "";
+}
+
 double kib(std::int64_t bytes) {
   return static_cast<double>(bytes) / 1024;
 }
@@ -74,7 +79,8 @@ void print_summary(const std::vector<comparison>& comparisons, const memory_use&
     const estimate to_bare = ratio(one.library.wall, one.bare.wall);
     fmt::print("{}: library / bare libpq = {}", one.title, shown(to_bare));
     if (one.goal) {
-      fmt::print("  (goal at most {:.2f})  {}", *one.goal, verdict(to_bare.median, *one.goal));
+      fmt::print("  (goal at most {:.2f})  {}{}", *one.goal, verdict(to_bare.median, *one.goal),
+                 doubt(to_bare, *one.goal));
     }
     fmt::print("\n    what the library asks of the server, by bare libpq / bare libpq = {}\n",
                shown(ratio(one.same.wall, one.bare.wall)));

@@ -99,7 +99,8 @@ asio::awaitable<connection_handle> establish(std::string conninfo, deadline unti
   const auto executor = co_await asio::this_coro::executor;
   connection_handle handle;
   if (needs_name_lookup(conninfo)) {
-    handle = co_await on_helper_thread([conninfo] { return start_connecting(conninfo); });
+    const auto connect = [conninfo] { return start_connecting(conninfo); };
+    handle = co_await on_helper_thread(connect);
     co_await refuse_if_cancelled();
   } else {
     handle = start_connecting(conninfo);
@@ -286,12 +287,13 @@ asio::awaitable<void> connection::cancel_and_drain() {
   if (log_) log_(log_level::debug, "cancelling the statement in the server");
   // Shared: the helper thread may outlive this coroutine.
   const std::shared_ptr<PGcancel> request(PQgetCancel(raw_), free_cancel{});
-  const std::string refused = co_await on_helper_thread([request] {
+  const auto ask = [request] {
     std::array<char, 256> why{};
     const bool sent =
         request && PQcancel(request.get(), why.data(), static_cast<int>(why.size())) == 1;
     return std::string(sent ? "" : why.data());
-  });
+  };
+  const std::string refused = co_await on_helper_thread(ask);
   if (!refused.empty() && log_) log_(log_level::warning, one_line(refused));
   const deadline until = std::chrono::steady_clock::now() + drain_limit;
   for (;;) {

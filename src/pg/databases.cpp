@@ -108,7 +108,8 @@ asio::awaitable<lease> database::acquire(log_sink log) {
 
 asio::awaitable<lease> database::acquire_embedded(log_sink log) {
   const auto ready = [self = shared_from_this(), log] { return self->ready_pool(log); };
-  const std::shared_ptr<pool> first = co_await on_helper_thread(ready);
+  std::shared_ptr<pool> first = existing_pool();
+  if (!first) first = co_await on_helper_thread(ready);
   try {
     co_return co_await first->acquire(log);
   } catch (const error& failed) {
@@ -118,6 +119,11 @@ asio::awaitable<lease> database::acquire_embedded(log_sink log) {
   }
   const std::shared_ptr<pool> second = co_await on_helper_thread(ready);
   co_return co_await second->acquire(log);
+}
+
+std::shared_ptr<pool> database::existing_pool() {
+  const std::lock_guard guard(mutex_);
+  return pool_;
 }
 
 std::shared_ptr<pool> database::ready_pool(const log_sink& log) {

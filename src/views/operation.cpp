@@ -27,7 +27,7 @@ refresh_report stopwatch::finished(refresh_report report) const {
 }
 
 refresh_report measured(const pg::result& row, refresh_mode mode, std::string reason) {
-  if (row.rows() == 0) {
+  if (row.rows() == 0 || row.is_null(0, 0)) {
     throw error(errc::server_error, "the view vanished inside its own transaction");
   }
   refresh_report report;

@@ -32,17 +32,16 @@ refresh_request checked(std::string_view name, refresh_options options) {
 asio::awaitable<refresh_report> refresh_in(pg::transaction& in, const std::string& preamble,
                                            const refresh_request& request) {
   const bool concurrently = request.options.concurrently;
-  const std::string inserted = rows_inserted(request.view) + "; ";
-  const auto results = co_await in.run(preamble + inserted + refresh(request.view, concurrently) +
-                                       "; " + inserted + measure(request.view.quoted()));
+  const std::string before = concurrently ? "" : rows_inserted(request.view) + "; ";
+  const auto results = co_await in.run(preamble + before + refresh(request.view, concurrently) +
+                                       "; " + measure(request.view.quoted()));
+  const pg::result& after = results.back();
   refresh_report report =
-      measured(results.back(), concurrently ? refresh_mode::concurrently : refresh_mode::full,
+      measured(after, concurrently ? refresh_mode::concurrently : refresh_mode::full,
                concurrently ? "asked for concurrently" : "asked for without concurrently");
   if (!request.options.count_rows) co_return report;
-  const pg::result& before = results.at(results.size() - 4);
-  const pg::result& after = results.at(results.size() - 2);
-  if (!concurrently && !before.is_null(0, 0) && !after.is_null(0, 0)) {
-    report.rows = after.integer(0, 0) - before.integer(0, 0);
+  if (!concurrently && !after.is_null(0, 3)) {
+    report.rows = after.integer(0, 3) - results.at(results.size() - 3).integer(0, 0);
   } else {
     const auto scan = co_await in.run(count_rows(request.view.quoted()));
     report.rows = scan.back().integer(0, 0);

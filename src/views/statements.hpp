@@ -64,11 +64,12 @@ struct create_statement {
 [[nodiscard]] std::string drop(const identifier& view, bool if_exists, bool cascade);
 
 /// One row: how many rows this session has inserted into the view, as far as that has not gone into
-/// the cumulative statistics yet; NULL without track_counts. The difference before and after a full
-/// refresh is what it wrote, without a scan.
+/// the cumulative statistics yet. The difference before and after a full refresh is what it wrote,
+/// without a scan.
 [[nodiscard]] std::string rows_inserted(const identifier& view);
 
-/// One row: schema, name, size in bytes. `quoted` is a relation's name, ready for SQL.
+/// One row: schema, name, size in bytes, and rows_inserted(), NULL if the server does not count.
+/// `quoted` is a relation's name, ready for SQL.
 [[nodiscard]] std::string measure(std::string_view quoted);
 
 /// One row: the exact count, by a scan.

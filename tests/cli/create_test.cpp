@@ -63,9 +63,9 @@ TEST_F(CliCreate, MakesIndexesAndTheCommentWithTheView) {
   EXPECT_EQ(made.exit_code, 0) << made.err;
   EXPECT_EQ(db.query_one("SELECT obj_description('v'::regclass)"), "it's ours");
   EXPECT_EQ(db.query_one("SELECT count(*) FROM pg_index WHERE indrelid = 'v'::regclass"), "3");
-  EXPECT_EQ(
-      db.query_one("SELECT indkey::text FROM pg_index WHERE indrelid = 'v'::regclass AND indisunique"),
-      "1 2");
+  EXPECT_EQ(db.query_one(
+                "SELECT indkey::text FROM pg_index WHERE indrelid = 'v'::regclass AND indisunique"),
+            "1 2");
 }
 
 TEST_F(CliCreate, TakesAnIndexWhoseColumnIsNotThereAsARefusalThatNamesTheIndex) {

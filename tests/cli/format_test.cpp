@@ -16,14 +16,14 @@ class CliFormat : public cli_test {
   CliFormat() {
     db.execute(
         "CREATE MATERIALIZED VIEW daily AS SELECT generate_series(1, 1234) AS id; "
-        "CREATE UNIQUE INDEX ON daily (id); COMMENT ON MATERIALIZED VIEW daily IS E'Zürich\\tA\\nB'; "
+        "CREATE UNIQUE INDEX ON daily (id); COMMENT ON MATERIALIZED VIEW daily IS "
+        "E'Zürich\\tA\\nB'; "
         "CREATE MATERIALIZED VIEW empty AS SELECT 1 AS id WITH NO DATA");
   }
 };
 
 void expect_time(const json::value& text) {
-  static const std::regex rfc3339(
-      R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d))");
+  static const std::regex rfc3339(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d))");
   EXPECT_TRUE(std::regex_match(std::string(text.as_string()), rfc3339)) << text;
 }
 
@@ -114,8 +114,8 @@ TEST_F(CliFormat, ReportsARefreshAsTsvWithPlainNumbers) {
 }
 
 TEST_F(CliFormat, ReportsACreationAsJson) {
-  const json::value parsed = json_of(
-      matview({"create", "v", "--no-data", "--sql", "SELECT 1 AS a", "--format", "json"}));
+  const json::value parsed =
+      json_of(matview({"create", "v", "--no-data", "--sql", "SELECT 1 AS a", "--format", "json"}));
   ASSERT_EQ(parsed.as_array().size(), 1U);
   EXPECT_EQ(parsed.as_array()[0].at("view"), "public.v");
   EXPECT_EQ(parsed.as_array()[0].at("mode"), "none");

@@ -16,9 +16,9 @@ TEST_F(CliGlobalOptions, MayStandBeforeAndBehindTheCommand) {
   const std::string before = matview({"--format", "tsv", "list"}).out;
   EXPECT_TRUE(before.starts_with("v\t")) << before;
   EXPECT_EQ(matview({"list", "--format", "tsv"}).out, before);
-  EXPECT_EQ(matview({"--url", db.url(), "list", "--format=tsv"}, {.env = {{"MATVIEW_URL", "x:"}}})
-                .out,
-            before);
+  EXPECT_EQ(
+      matview({"--url", db.url(), "list", "--format=tsv"}, {.env = {{"MATVIEW_URL", "x:"}}}).out,
+      before);
   EXPECT_EQ(
       matview({"list", "--url=" + db.url(), "--format=tsv"}, {.env = {{"MATVIEW_URL", "x:"}}}).out,
       before);
@@ -63,9 +63,9 @@ TEST_F(CliGlobalOptions, HelpIsOnStdoutAndNeedsNoDatabase) {
   const auto shown = matview({"--help"}, {.env = {{"MATVIEW_URL", "sqlite:x"}}});
   EXPECT_EQ(shown.exit_code, 0);
   EXPECT_EQ(shown.err, "");
-  for (const char* text : {"create", "refresh", "drop", "list", "demo", "--database", "--url",
-                           "--config", "--format", "--quiet", "--verbose", "--no-color",
-                           "--version", "--help"}) {
+  for (const char* text :
+       {"create", "refresh", "drop", "list", "demo", "--database", "--url", "--config", "--format",
+        "--quiet", "--verbose", "--no-color", "--version", "--help"}) {
     EXPECT_TRUE(contains(shown.out, text)) << text;
   }
   EXPECT_FALSE(contains(shown.out, "generate")) << "for the build, not for people";
@@ -79,14 +79,13 @@ class CliHelp : public cli_test, public testing::WithParamInterface<help_row> {}
 
 INSTANTIATE_TEST_SUITE_P(
     Of, CliHelp,
-    testing::Values(help_row{"create",
-                             {"NAME", "--sql", "--file", "--no-data", "--if-not-exists", "--index",
-                              "--unique-index", "--comment", "--statement-timeout",
-                              "--lock-timeout"}},
-                    help_row{"refresh",
-                             {"NAME", "--concurrently", "--statement-timeout", "--lock-timeout"}},
-                    help_row{"drop", {"NAME", "--must-exist", "--cascade"}},
-                    help_row{"list", {"--schema"}}, help_row{"demo", {"--keep"}}),
+    testing::Values(
+        help_row{"create",
+                 {"NAME", "--sql", "--file", "--no-data", "--if-not-exists", "--index",
+                  "--unique-index", "--comment", "--statement-timeout", "--lock-timeout"}},
+        help_row{"refresh", {"NAME", "--concurrently", "--statement-timeout", "--lock-timeout"}},
+        help_row{"drop", {"NAME", "--must-exist", "--cascade"}}, help_row{"list", {"--schema"}},
+        help_row{"demo", {"--keep"}}),
     [](const auto& row) { return row.param.command; });
 
 TEST_P(CliHelp, NamesEveryOption) {

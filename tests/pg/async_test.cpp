@@ -19,9 +19,9 @@ class AsyncForms : public views_test {
 };
 
 TEST_F(AsyncForms, GiveTheResultsOfTheSynchronousOnes) {
-  const refresh_report created = run_async(acreate_matview(
-      "v", "SELECT id FROM t;",
-      {.indexes = {{.columns = {"id"}, .unique = true}}, .comment = "a comment"}));
+  const refresh_report created = run_async(
+      acreate_matview("v", "SELECT id FROM t;",
+                      {.indexes = {{.columns = {"id"}, .unique = true}}, .comment = "a comment"}));
   EXPECT_EQ(created.view, "public.v");
   EXPECT_EQ(created.mode, refresh_mode::full);
   EXPECT_EQ(created.rows, 1);
@@ -54,8 +54,7 @@ TEST_F(AsyncForms, GiveTheErrorsOfTheSynchronousOnes) {
   const refresh_options concurrently{.concurrently = true};
   const create_options elsewhere{.database = "nowhere"};
   const std::vector<failing> table{
-      {"a wrong name", [] { refresh_matview("v\n"); },
-       [] { run_async(arefresh_matview("v\n")); }},
+      {"a wrong name", [] { refresh_matview("v\n"); }, [] { run_async(arefresh_matview("v\n")); }},
       {"a wrong query", [] { create_matview("w", "SELECT 1; SELECT 2"); },
        [] { run_async(acreate_matview("w", "SELECT 1; SELECT 2")); }},
       {"an unknown column", [] { create_matview("w", "SELECT nothing FROM t"); },
@@ -138,10 +137,9 @@ TEST_F(AsyncForms, KeepManyInFlightOnOneThread) {
   int done = 0;
   int elsewhere = 0;
   for (int i = 0; i < many; ++i) {
-    const refresh_options options{
-        .log = [&](log_level, std::string_view) {
-          elsewhere += std::this_thread::get_id() == here ? 0 : 1;
-        }};
+    const refresh_options options{.log = [&](log_level, std::string_view) {
+      elsewhere += std::this_thread::get_id() == here ? 0 : 1;
+    }};
     asio::co_spawn(context, arefresh_matview("v" + std::to_string(i % 10), options),
                    [&](std::exception_ptr failed, const refresh_report& report) {
                      done += !failed && report.rows == 2 ? 1 : 0;
@@ -162,8 +160,9 @@ TEST_F(AsyncForms, RunInTheServerAtTheSameTime) {
   asio::io_context context(1);
   int done = 0;
   for (int i = 0; i < 5; ++i) {
-    asio::co_spawn(context, arefresh_matview("v" + std::to_string(i)),
-                   [&](std::exception_ptr failed, const refresh_report&) { done += failed ? 0 : 1; });
+    asio::co_spawn(
+        context, arefresh_matview("v" + std::to_string(i)),
+        [&](std::exception_ptr failed, const refresh_report&) { done += failed ? 0 : 1; });
   }
   EXPECT_TRUE(eventually([&] { return context.poll(), slow.waiting() == 5; }));
   EXPECT_EQ(done, 0);

@@ -17,8 +17,8 @@ class callers_connection final {
   explicit callers_connection(const std::string& url) : raw_(PQconnectdb(url.c_str())) {
     if (PQstatus(raw_.get()) != CONNECTION_OK) throw std::runtime_error(PQerrorMessage(raw_.get()));
     PQsetNoticeProcessor(
-        raw_.get(), [](void* self, const char*) { ++static_cast<callers_connection*>(self)->notices; },
-        this);
+        raw_.get(),
+        [](void* self, const char*) { ++static_cast<callers_connection*>(self)->notices; }, this);
   }
   callers_connection(const callers_connection&) = delete;
   callers_connection& operator=(const callers_connection&) = delete;
@@ -56,7 +56,8 @@ std::vector<operation> operations() {
       {"acreate", [](PGconn* on) { run_async(acreate_matview(on, "amade", "SELECT 1 AS id")); }},
       {"refresh", [](PGconn* on) { refresh_matview(on, "v"); }},
       {"arefresh", [](PGconn* on) { run_async(arefresh_matview(on, "v")); }},
-      {"refresh concurrently", [](PGconn* on) { refresh_matview(on, "v", {.concurrently = true}); }},
+      {"refresh concurrently",
+       [](PGconn* on) { refresh_matview(on, "v", {.concurrently = true}); }},
       {"drop", [](PGconn* on) { drop_matview(on, "old", {.if_exists = false}); }},
       {"adrop", [](PGconn* on) { run_async(adrop_matview(on, "aold", {.if_exists = false})); }},
       {"list", [](PGconn* on) { list_matviews(on); }},
@@ -96,17 +97,19 @@ class BorrowedConnection : public views_test {
     set_up();
   }
   void set_up() {
-    db.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public; "
-               "CREATE TABLE t AS SELECT 1 AS id; "
-               "CREATE MATERIALIZED VIEW v AS SELECT id FROM t; CREATE UNIQUE INDEX ON v (id); "
-               "CREATE MATERIALIZED VIEW above AS SELECT id FROM v; "
-               "CREATE MATERIALIZED VIEW old AS SELECT 1 AS id; "
-               "CREATE MATERIALIZED VIEW aold AS SELECT 1 AS id; "
-               "CREATE MATERIALIZED VIEW late AS SELECT pg_sleep(60)::text AS id WITH NO DATA; "
-               "INSERT INTO t VALUES (2)");
+    db.execute(
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public; "
+        "CREATE TABLE t AS SELECT 1 AS id; "
+        "CREATE MATERIALIZED VIEW v AS SELECT id FROM t; CREATE UNIQUE INDEX ON v (id); "
+        "CREATE MATERIALIZED VIEW above AS SELECT id FROM v; "
+        "CREATE MATERIALIZED VIEW old AS SELECT 1 AS id; "
+        "CREATE MATERIALIZED VIEW aold AS SELECT 1 AS id; "
+        "CREATE MATERIALIZED VIEW late AS SELECT pg_sleep(60)::text AS id WITH NO DATA; "
+        "INSERT INTO t VALUES (2)");
   }
   std::string views() {
-    return db.query_one("SELECT string_agg(matviewname, ' ' ORDER BY matviewname) FROM pg_matviews");
+    return db.query_one(
+        "SELECT string_agg(matviewname, ' ' ORDER BY matviewname) FROM pg_matviews");
   }
 };
 
@@ -230,15 +233,18 @@ TEST_F(BorrowedConnection, GivesTheErrorsOfAnAlias) {
 TEST_F(BorrowedConnection, KeepsItsSettings) {
   callers_connection mine(with_parameter(db.url(), "application_name", "my program"));
   const std::vector<std::pair<std::string, std::string>> settings{
-      {"statement_timeout", "7min"}, {"lock_timeout", "8min"},
-      {"search_path", "public, pg_catalog"}, {"client_connection_check_interval", "0"}};
-  for (const auto& [name, value] : settings) mine.run("SET " + name + " = " + 
-      (name == "search_path" ? value : "'" + value + "'"));
+      {"statement_timeout", "7min"},
+      {"lock_timeout", "8min"},
+      {"search_path", "public, pg_catalog"},
+      {"client_connection_check_interval", "0"}};
+  for (const auto& [name, value] : settings)
+    mine.run("SET " + name + " = " + (name == "search_path" ? value : "'" + value + "'"));
   const create_options create{.statement_timeout = interval::parse("1 minute"),
                               .lock_timeout = interval::parse("2 minutes")};
   const refresh_options refresh{.statement_timeout = interval::parse("3 minutes"),
                                 .lock_timeout = interval::parse("4 minutes")};
-  const drop_options drop{.if_exists = false, .statement_timeout = interval::parse("5 minutes"),
+  const drop_options drop{.if_exists = false,
+                          .statement_timeout = interval::parse("5 minutes"),
                           .lock_timeout = interval::parse("6 minutes")};
   const std::vector<operation> all{
       {"create", [&](PGconn* on) { create_matview(on, "w", "SELECT 1 AS id", create); }},
@@ -247,7 +253,9 @@ TEST_F(BorrowedConnection, KeepsItsSettings) {
       {"drop what is not there",
        [&](PGconn* on) { EXPECT_TRUE(refusal([&] { return drop_matview(on, "w", drop), 0; })); }},
       {"refresh what is not there",
-       [&](PGconn* on) { EXPECT_TRUE(refusal([&] { return refresh_matview(on, "w", refresh); })); }},
+       [&](PGconn* on) {
+         EXPECT_TRUE(refusal([&] { return refresh_matview(on, "w", refresh); }));
+       }},
   };
   for (const std::string begin : {"SELECT 1", "BEGIN", "SET LOCAL lock_timeout = '8min'"}) {
     mine.run(begin);
@@ -300,8 +308,8 @@ TEST_F(BorrowedConnection, GetsItsNoticesItself) {
   callers_connection mine(db.url());
   int logged = 0;
   drop_matview(mine.get(), "missing", {.log = [&](log_level level, std::string_view) {
-                                         logged += level == log_level::debug ? 0 : 1;
-                                       }});
+                 logged += level == log_level::debug ? 0 : 1;
+               }});
   EXPECT_EQ(mine.notices, 1);
   EXPECT_EQ(logged, 0);
 }

@@ -1,10 +1,8 @@
+#include "fake_servers.hpp"
 #include "views_fixture.hpp"
 
 #include <boost/asio/steady_timer.hpp>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <functional>
@@ -23,11 +21,11 @@ class stepped final {
  public:
   explicit stepped(asio::awaitable<refresh_report> work) {
     asio::co_spawn(context_, std::move(work),
-                   asio::bind_cancellation_slot(
-                       stop_.slot(), [this](std::exception_ptr failed, refresh_report) {
-                         done_ = true;
-                         failure_ = failed;
-                       }));
+                   asio::bind_cancellation_slot(stop_.slot(),
+                                                [this](std::exception_ptr failed, refresh_report) {
+                                                  done_ = true;
+                                                  failure_ = failed;
+                                                }));
   }
 
   /// Until nothing is ready any more.
@@ -62,20 +60,23 @@ class Cancelling : public views_test {
   Cancelling() : slow(db.url()) {
     slow.open();
     configure_databases({{"default", {.url = db.url(), .pool_size = 1}}});
-    db.execute("CREATE TABLE t AS SELECT 1 AS id; CREATE MATERIALIZED VIEW v AS "
-               "SELECT id FROM t WHERE " +
-               gate::condition() + "; CREATE UNIQUE INDEX ON v (id); UPDATE t SET id = 2");
+    db.execute(
+        "CREATE TABLE t AS SELECT 1 AS id; CREATE MATERIALIZED VIEW v AS "
+        "SELECT id FROM t WHERE " +
+        gate::condition() + "; CREATE UNIQUE INDEX ON v (id); UPDATE t SET id = 2");
   }
   std::string contents() { return db.query_one("SELECT id FROM v"); }
   std::string library_pid() {
-    return db.query_one("SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
-                        "AND application_name LIKE 'matview%'");
+    return db.query_one(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+        "AND application_name LIKE 'matview%'");
   }
 
   gate slow;
 };
 
-class CancellingByType : public Cancelling, public testing::WithParamInterface<cancellation_type> {};
+class CancellingByType : public Cancelling,
+                         public testing::WithParamInterface<cancellation_type> {};
 
 INSTANTIATE_TEST_SUITE_P(Each, CancellingByType,
                          testing::Values(cancellation_type::terminal, cancellation_type::partial,
@@ -120,8 +121,9 @@ TEST_P(CancellingByType, AWaitForALock) {
   reader.execute("BEGIN; SELECT * FROM v");
   background drop(adrop_matview("v"));
   ASSERT_TRUE(eventually([&] {
-    return db.query_one("SELECT count(*) FROM pg_locks WHERE NOT granted AND "
-                        "relation = 'v'::regclass") == "1";
+    return db.query_one(
+               "SELECT count(*) FROM pg_locks WHERE NOT granted AND "
+               "relation = 'v'::regclass") == "1";
   }));
   drop.cancel(GetParam());
   EXPECT_EQ(failure_of([&] { return drop.get(), 0; }).code(), errc::cancelled);
@@ -144,43 +146,6 @@ TEST_P(CancellingByType, AWaitForAConnectionOfThePool) {
   EXPECT_EQ(holder.get().rows, 1);
   EXPECT_EQ(refresh_matview("v").rows, 1);
 }
-
-/// Accepts connections and never says a word.
-class silent_server final {
- public:
-  silent_server() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
-    sockaddr_in where{};
-    where.sin_family = AF_INET;
-    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof where;
-    auto* address = reinterpret_cast<sockaddr*>(&where);
-    if (::bind(socket_, address, size) != 0 || ::listen(socket_, 8) != 0 ||
-        ::getsockname(socket_, address, &size) != 0) {
-      throw std::runtime_error("the silent server cannot listen");
-    }
-    port_ = ntohs(where.sin_port);
-  }
-  silent_server(const silent_server&) = delete;
-  silent_server& operator=(const silent_server&) = delete;
-  ~silent_server() {
-    if (client_ >= 0) ::close(client_);
-    ::close(socket_);
-  }
-  [[nodiscard]] std::string url(const std::string& host) const {
-    return fmt::format("postgresql://{}:{}/db", host, port_);
-  }
-  /// Whether somebody has connected and asked to be let in.
-  bool was_asked() {
-    if (client_ < 0) client_ = ::accept(socket_, nullptr, nullptr);
-    char first = 0;
-    return ::recv(client_, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
-  }
-
- private:
-  int socket_;
-  int client_ = -1;
-  int port_ = 0;
-};
 
 TEST_P(CancellingByType, AnAttemptToConnect) {
   for (const std::string host : {"127.0.0.1", "localhost"}) {

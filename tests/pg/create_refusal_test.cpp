@@ -13,8 +13,9 @@ class CreateMatviewRefuses : public views_test {
  protected:
   // Views of any kind, tables and so on that the library may have left.
   std::string relations() {
-    return db.query_one("SELECT coalesce(string_agg(c.relname, ' ' ORDER BY c.relname), '') "
-                        "FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace");
+    return db.query_one(
+        "SELECT coalesce(string_agg(c.relname, ' ' ORDER BY c.relname), '') "
+        "FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace");
   }
 };
 
@@ -49,8 +50,7 @@ TEST_F(CreateMatviewRefuses, WhatIsWrongBeforeAnyConnectionIsMade) {
             errc::connection_failed);
   EXPECT_EQ(failure_of([] { return create_matview("v\n", "SELECT 1"); }).code(),
             errc::invalid_identifier);
-  EXPECT_EQ(failure_of([] { return create_matview("v", "SELECT FROM ("); })
-                .code(),
+  EXPECT_EQ(failure_of([] { return create_matview("v", "SELECT FROM ("); }).code(),
             errc::invalid_select);
   EXPECT_EQ(failure_of([] { return refresh_matview("v\n"); }).code(), errc::invalid_identifier);
   EXPECT_EQ(failure_of([] { return drop_matview("v\n"), 0; }).code(), errc::invalid_identifier);
@@ -58,9 +58,8 @@ TEST_F(CreateMatviewRefuses, WhatIsWrongBeforeAnyConnectionIsMade) {
               return create_matview("v", "SELECT 1", {.indexes = {{.columns = {"a b"}}}});
             }).code(),
             errc::invalid_identifier);
-  EXPECT_EQ(
-      failure_of([] { return create_matview("v", "SELECT 1", {.indexes = {{}}}); }).code(),
-      errc::invalid_option);
+  EXPECT_EQ(failure_of([] { return create_matview("v", "SELECT 1", {.indexes = {{}}}); }).code(),
+            errc::invalid_option);
 }
 
 TEST_F(CreateMatviewRefuses, WhatIsNotOneQuery) {
@@ -146,6 +145,7 @@ TEST_F(CreateMatviewRefuses, AnIndexThatCannotBeAndLeavesNoView) {
     EXPECT_EQ(failure.code(), errc::server_error);
     EXPECT_EQ(failure.sqlstate(), wrong.sqlstate);
     EXPECT_EQ(failure.position(), std::nullopt);
+    EXPECT_FALSE(contains(failure.hint(), "search_path")) << failure.hint();
     EXPECT_EQ(relations(), "");
   }
 }
@@ -253,13 +253,13 @@ TEST_F(CreateMatviewRefuses, ATimeoutOfTheRoleToo) {
   db.execute("GRANT CREATE ON SCHEMA public TO " + role.name() + "; ALTER ROLE " + role.name() +
              " SET statement_timeout = '300ms'");
   configure({{"default", role.url()}});
-  EXPECT_EQ(failure_of([] { return create_matview("v", "SELECT pg_sleep(60)::text AS id"); }).code(),
-            errc::statement_timeout);
   EXPECT_EQ(
-      create_matview("v", "SELECT pg_sleep(0.5)::text AS id",
-                     {.statement_timeout = interval::parse("0 seconds")})
-          .rows,
-      1);
+      failure_of([] { return create_matview("v", "SELECT pg_sleep(60)::text AS id"); }).code(),
+      errc::statement_timeout);
+  EXPECT_EQ(create_matview("v", "SELECT pg_sleep(0.5)::text AS id",
+                           {.statement_timeout = interval::parse("0 seconds")})
+                .rows,
+            1);
 }
 
 TEST_F(CreateMatviewRefuses, ATimeoutThatTheServerCannotHold) {
@@ -267,24 +267,24 @@ TEST_F(CreateMatviewRefuses, ATimeoutThatTheServerCannotHold) {
     std::string text;
     bool accepted;
   };
-  const std::vector<row> table{{"1 microsecond", true}, {"24 days", true},
+  const std::vector<row> table{{"1 microsecond", true},
+                               {"24 days", true},
                                {"2147483647 milliseconds", true},
                                {"2147483648 milliseconds", false},
-                               {"25 days", false}, {"1 year", false}};
+                               {"25 days", false},
+                               {"1 year", false}};
   for (const row& given : table) {
     SCOPED_TRACE(given.text);
     const interval length = interval::parse(given.text);
-    const auto locked = refusal([&] {
-      return create_matview("v", "SELECT 1 AS id", {.lock_timeout = length});
-    });
+    const auto locked =
+        refusal([&] { return create_matview("v", "SELECT 1 AS id", {.lock_timeout = length}); });
     EXPECT_EQ(!locked, given.accepted);
     if (locked) {
       EXPECT_EQ(locked->code(), errc::invalid_option);
     }
     drop_matview("v");
-    const auto late = refusal([&] {
-      return create_matview("v", "SELECT 1 AS id", {.statement_timeout = length});
-    });
+    const auto late = refusal(
+        [&] { return create_matview("v", "SELECT 1 AS id", {.statement_timeout = length}); });
     // A microsecond is rounded up to a millisecond, in which it may or may not be done.
     if (!given.accepted) {
       ASSERT_TRUE(late);

@@ -12,8 +12,7 @@ namespace {
 class CreateMatview : public views_test {
  protected:
   std::string populated(const std::string& view) {
-    return db.query_one("SELECT relispopulated FROM pg_class WHERE oid = '" + view +
-                        "'::regclass");
+    return db.query_one("SELECT relispopulated FROM pg_class WHERE oid = '" + view + "'::regclass");
   }
   std::string comment_of(const std::string& view) {
     return db.query_one("SELECT obj_description('" + view + "'::regclass, 'pg_class')");
@@ -99,7 +98,7 @@ TEST_F(CreateMatview, TakesEveryKindOfQuery) {
 // The original swallowed WITH NO DATA in such a comment, and filled the view.
 TEST_F(CreateMatview, WithoutDataStaysEmptyWhateverTheQueryEndsWith) {
   const std::vector<std::string> queries{
-      "SELECT 1 AS id",       "SELECT 1 AS id -- c",   "SELECT 1 AS id -- c\n", "SELECT 1 AS id;",
+      "SELECT 1 AS id",       "SELECT 1 AS id -- c",    "SELECT 1 AS id -- c\n", "SELECT 1 AS id;",
       "SELECT 1 AS id; -- c", "SELECT 1 AS id /* c */", "SELECT 1 AS id --"};
   for (const std::string& sql : queries) {
     SCOPED_TRACE(sql);
@@ -111,11 +110,10 @@ TEST_F(CreateMatview, WithoutDataStaysEmptyWhateverTheQueryEndsWith) {
 
 TEST_F(CreateMatview, LeavesAnExistingViewAsItIs) {
   create_matview("v", "SELECT 1 AS id", {.comment = "first"});
-  const refresh_report report =
-      create_matview("v", "SELECT 2 AS id",
-                     {.if_not_exists = true,
-                      .indexes = {{.columns = {"id"}, .unique = true}},
-                      .comment = "second"});
+  const refresh_report report = create_matview("v", "SELECT 2 AS id",
+                                               {.if_not_exists = true,
+                                                .indexes = {{.columns = {"id"}, .unique = true}},
+                                                .comment = "second"});
   EXPECT_EQ(report.mode, refresh_mode::none);
   EXPECT_EQ(report.view, "public.v");
   EXPECT_NE(report.reason, "");
@@ -180,12 +178,12 @@ TEST_F(CreateMatview, IsMadeWithItsIndexes) {
                  {.indexes = {{.columns = {"day", "airport"}, .unique = true},
                               {.columns = {"Delay"}},
                               {.columns = {"order"}}}});
-  EXPECT_EQ(db.query("SELECT substring(indexdef FROM '^CREATE (.*INDEX)'), "
-                     "substring(indexdef FROM '\\(.*\\)') FROM pg_indexes WHERE tablename = 'v' "
-                     "ORDER BY 2"),
-            (rows{{"INDEX", "(\"Delay\")"},
-                  {"INDEX", "(\"order\")"},
-                  {"UNIQUE INDEX", "(day, airport)"}}));
+  EXPECT_EQ(
+      db.query("SELECT substring(indexdef FROM '^CREATE (.*INDEX)'), "
+               "substring(indexdef FROM '\\(.*\\)') FROM pg_indexes WHERE tablename = 'v' "
+               "ORDER BY 2"),
+      (rows{
+          {"INDEX", "(\"Delay\")"}, {"INDEX", "(\"order\")"}, {"UNIQUE INDEX", "(day, airport)"}}));
 }
 
 TEST_F(CreateMatview, IndexesAreUsableForAConcurrentRefresh) {
@@ -209,7 +207,8 @@ TEST_F(CreateMatview, IsMadeWithItsComment) {
 TEST_F(CreateMatview, QuotingDoesNotDependOnTheServersSettings) {
   db.execute("CREATE TABLE precious (id int); ALTER DATABASE " + db.name() +
              " SET standard_conforming_strings = off");
-  const std::string sql = R"(SELECT 'a\'' ; DROP TABLE precious; CREATE TABLE evil AS SELECT 1 --')";
+  const std::string sql =
+      R"(SELECT 'a\'' ; DROP TABLE precious; CREATE TABLE evil AS SELECT 1 --')";
   create_matview("v", sql + " AS text", {.comment = R"(\'; DROP TABLE precious; --)"});
   EXPECT_TRUE(exists("precious"));
   EXPECT_FALSE(exists("evil"));
@@ -256,8 +255,9 @@ TEST_F(CreateMatview, TheUrlsOwnSearchPathWins) {
 }
 
 TEST_F(CreateMatview, LogsTheServersNotices) {
-  db.execute("CREATE FUNCTION talk() RETURNS int LANGUAGE plpgsql AS "
-             "$$BEGIN RAISE NOTICE 'said'; RAISE WARNING 'warned'; RETURN 1; END$$");
+  db.execute(
+      "CREATE FUNCTION talk() RETURNS int LANGUAGE plpgsql AS "
+      "$$BEGIN RAISE NOTICE 'said'; RAISE WARNING 'warned'; RETURN 1; END$$");
   std::vector<std::pair<log_level, std::string>> lines;
   create_matview("v", "SELECT public.talk() AS id",
                  {.log = [&](log_level level, std::string_view line) {

@@ -52,7 +52,8 @@ TEST_F(DropMatview, RefusesAnotherKindOfRelation) {
     std::string name;
     std::string kind;
   };
-  db.execute("CREATE TABLE t (id int); CREATE VIEW plain AS SELECT 1 AS id; CREATE SEQUENCE numbers");
+  db.execute(
+      "CREATE TABLE t (id int); CREATE VIEW plain AS SELECT 1 AS id; CREATE SEQUENCE numbers");
   for (const row& wrong :
        {row{"t", "a table"}, row{"plain", "a plain view"}, row{"numbers", "a sequence"}}) {
     for (const bool if_exists : {true, false}) {
@@ -100,7 +101,8 @@ TEST_F(DropMatview, RefusesSomebodyElsesView) {
   const error refused = failure("v");
   EXPECT_EQ(refused.code(), errc::permission_denied);
   EXPECT_TRUE(contains(refused.hint(), "run as " + owner)) << refused.hint();
-  EXPECT_FALSE(contains(refused.hint(), "MAINTAIN")) << refused.hint();  // It gives no right to drop.
+  EXPECT_FALSE(contains(refused.hint(), "MAINTAIN"))
+      << refused.hint();  // It gives no right to drop.
   EXPECT_TRUE(exists("v"));
 }
 

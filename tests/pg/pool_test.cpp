@@ -30,9 +30,10 @@ class Pool : public views_test {
                            .acquire_timeout = interval::parse(acquire_timeout)}}});
   }
   std::string library_pids() {
-    return db.query_one("SELECT coalesce(string_agg(pid::text, ' ' ORDER BY pid), '') FROM "
-                        "pg_stat_activity WHERE datname = current_database() AND "
-                        "application_name LIKE 'matview%'");
+    return db.query_one(
+        "SELECT coalesce(string_agg(pid::text, ' ' ORDER BY pid), '') FROM "
+        "pg_stat_activity WHERE datname = current_database() AND "
+        "application_name LIKE 'matview%'");
   }
 
   gate slow;
@@ -57,8 +58,7 @@ TEST_F(Pool, OpensNoMoreThanItsSizeAndLetsTheOthersWait) {
   configure_pool(3);
   many all;
   for (int i = 0; i < 8; ++i) {
-    all.push_back(
-        std::make_unique<background<refresh_report>>(arefresh_matview(slow_view(i))));
+    all.push_back(std::make_unique<background<refresh_report>>(arefresh_matview(slow_view(i))));
   }
   slow.await(3);
   EXPECT_EQ(connections(), 3);
@@ -160,8 +160,9 @@ TEST_F(Pool, ReplacesAConnectionThatBrokeInUse) {
 
 TEST_F(Pool, LeaksNothingOverManyFailures) {
   configure_pool(2, "20 seconds");
-  db.execute("CREATE TABLE t (id int); CREATE MATERIALIZED VIEW above AS SELECT id FROM v; "
-             "CREATE MATERIALIZED VIEW late AS SELECT pg_sleep(60)::text AS id WITH NO DATA");
+  db.execute(
+      "CREATE TABLE t (id int); CREATE MATERIALIZED VIEW above AS SELECT id FROM v; "
+      "CREATE MATERIALIZED VIEW late AS SELECT pg_sleep(60)::text AS id WITH NO DATA");
   const std::vector<std::function<void()>> failing{
       [] { refresh_matview("missing"); },
       [] { refresh_matview("t"); },

@@ -22,8 +22,9 @@ TEST_F(RefreshMatviewRefuses, AViewThatIsNotThere) {
     std::string name;
     std::string says;
   };
-  db.execute("CREATE VIEW plain AS SELECT 1 AS id; CREATE SEQUENCE numbers; "
-             "CREATE MATERIALIZED VIEW v AS SELECT 1 AS id; CREATE INDEX v_index ON v (id)");
+  db.execute(
+      "CREATE VIEW plain AS SELECT 1 AS id; CREATE SEQUENCE numbers; "
+      "CREATE MATERIALIZED VIEW v AS SELECT 1 AS id; CREATE INDEX v_index ON v (id)");
   const std::vector<row> table{
       {"missing", "\"missing\""}, {"nowhere.v", "\"nowhere\".\"v\""}, {"V", "\"V\""},
       {"t", "a table"},           {"plain", "a plain view"},          {"numbers", "a sequence"},
@@ -64,11 +65,11 @@ TEST_F(RefreshMatviewRefuses, ConcurrencyWithoutAUniqueIndexAndSaysWhichOneToMak
   const std::vector<hinted> table{
       {"the first column", "SELECT g AS id, 1 AS same FROM generate_series(1, 9) g", "(id)"},
       {"another column", "SELECT 1 AS same, g AS id FROM generate_series(1, 9) g", "(id)"},
-      {"two columns",
-       "SELECT a, b, 1 AS c FROM generate_series(1, 3) a, generate_series(1, 3) b", "(a, b)"},
+      {"two columns", "SELECT a, b, 1 AS c FROM generate_series(1, 3) a, generate_series(1, 3) b",
+       "(a, b)"},
       {"a column that has to be quoted", "SELECT 1 AS \"Order Id\"", "(\"Order Id\")"},
-      {"a column without NULL",
-       "SELECT nullif(g, 1) AS gap, g AS id FROM generate_series(1, 9) g", "(id)"},
+      {"a column without NULL", "SELECT nullif(g, 1) AS gap, g AS id FROM generate_series(1, 9) g",
+       "(id)"},
       {"beside a type that cannot be compared",
        "SELECT point(g, g) AS spot, g AS id FROM generate_series(1, 9) g", "(id)"},
   };
@@ -151,8 +152,7 @@ TEST_F(RefreshMatviewRefuses, SomebodyElsesView) {
     EXPECT_EQ(failure.code(), errc::permission_denied);
     EXPECT_EQ(failure.sqlstate(), "42501");
     EXPECT_TRUE(contains(failure.hint(), "run as " + owner)) << failure.hint();
-    EXPECT_EQ(contains(failure.hint(), "GRANT MAINTAIN ON public.v"),
-              server_version() >= 170000)
+    EXPECT_EQ(contains(failure.hint(), "GRANT MAINTAIN ON public.v"), server_version() >= 170000)
         << failure.hint();
   }
 }
@@ -187,8 +187,8 @@ TEST_F(RefreshMatviewRefuses, ToWaitForALockAndSaysWhoHoldsIt) {
   for (const bool concurrent : {false, true}) {
     SCOPED_TRACE(concurrent ? "concurrently" : "full");
     const error failure = failure_of([&] {
-      return refresh_matview("v", {.concurrently = concurrent,
-                                   .lock_timeout = interval::parse("50 milliseconds")});
+      return refresh_matview(
+          "v", {.concurrently = concurrent, .lock_timeout = interval::parse("50 milliseconds")});
     });
     EXPECT_EQ(failure.code(), errc::lock_timeout);
     EXPECT_EQ(failure.sqlstate(), "55P03");
@@ -224,8 +224,9 @@ TEST_F(RefreshMatviewRefuses, ToGoOnAfterAnAdministratorsCancel) {
     if (with_timeout) options.statement_timeout = interval::parse("1 hour");
     background refresh(arefresh_matview("v", options));
     slow.await();
-    db.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE "
-               "datname = current_database() AND application_name = 'matview refresh v'");
+    db.execute(
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE "
+        "datname = current_database() AND application_name = 'matview refresh v'");
     const error failure = failure_of([&] { return refresh.get(); });
     EXPECT_EQ(failure.code(), errc::cancelled);
     EXPECT_EQ(failure.sqlstate(), "57014");
@@ -236,9 +237,10 @@ TEST_F(RefreshMatviewRefuses, ToGoOnAfterAnAdministratorsCancel) {
 // Since 17 a REFRESH looks names up in pg_catalog only.
 TEST_F(RefreshMatviewRefuses, AFunctionThatDoesNotFindItsTableAndSaysWhy) {
   if (server_version() < 170000) GTEST_SKIP() << "the search_path of REFRESH is safe since 17";
-  db.execute("CREATE FUNCTION total() RETURNS bigint LANGUAGE plpgsql AS "
-             "$$BEGIN RETURN (SELECT sum(id) FROM t); END$$; "
-             "CREATE MATERIALIZED VIEW v AS SELECT total() AS id WITH NO DATA");
+  db.execute(
+      "CREATE FUNCTION total() RETURNS bigint LANGUAGE plpgsql AS "
+      "$$BEGIN RETURN (SELECT sum(id) FROM t); END$$; "
+      "CREATE MATERIALIZED VIEW v AS SELECT total() AS id WITH NO DATA");
   const error failure = failure_of([] { return refresh_matview("v"); });
   EXPECT_EQ(failure.code(), errc::server_error);
   EXPECT_EQ(failure.sqlstate(), "42P01");
@@ -253,8 +255,8 @@ TEST_F(RefreshMatviewRefuses, AFunctionThatDoesNotFindItsTableAndSaysWhy) {
 
 TEST_F(RefreshMatviewRefuses, AReadOnlySessionAndPointsToThePrimary) {
   create_matview("v", "SELECT id FROM t", {.indexes = {{.columns = {"id"}, .unique = true}}});
-  configure({{"default",
-              with_parameter(db.url(), "options", "-c default_transaction_read_only=on")}});
+  configure(
+      {{"default", with_parameter(db.url(), "options", "-c default_transaction_read_only=on")}});
   const std::vector<error> failures{
       failure_of([] { return refresh_matview("v"); }), concurrently("v"),
       failure_of([] { return create_matview("w", "SELECT 1 AS id"); }),

@@ -14,8 +14,9 @@ namespace {
 class RefreshMatview : public views_test {
  protected:
   RefreshMatview() {
-    db.execute("CREATE TABLE t AS SELECT g AS id FROM generate_series(1, 3) g; "
-               "CREATE MATERIALIZED VIEW v AS SELECT id FROM t");
+    db.execute(
+        "CREATE TABLE t AS SELECT g AS id FROM generate_series(1, 3) g; "
+        "CREATE MATERIALIZED VIEW v AS SELECT id FROM t");
   }
   void add_rows(int count) {
     db.execute("INSERT INTO t SELECT max(id) + g FROM t, generate_series(1, " +
@@ -54,8 +55,9 @@ TEST_F(RefreshMatview, FillsAViewThatHoldsNoData) {
 }
 
 TEST_F(RefreshMatview, IsQualifiedByItsSchema) {
-  db.execute("CREATE SCHEMA \"Sales\"; CREATE MATERIALIZED VIEW \"Sales\".\"V\" AS "
-             "SELECT id FROM t WHERE id > 1");
+  db.execute(
+      "CREATE SCHEMA \"Sales\"; CREATE MATERIALIZED VIEW \"Sales\".\"V\" AS "
+      "SELECT id FROM t WHERE id > 1");
   EXPECT_EQ(refresh_matview("Sales.V").view, "Sales.V");
   EXPECT_EQ(refresh_matview("Sales.V").rows, 2);
 }
@@ -66,8 +68,7 @@ struct counting {
   bool concurrently;
 };
 
-class RefreshMatviewRows : public RefreshMatview,
-                           public testing::WithParamInterface<counting> {};
+class RefreshMatviewRows : public RefreshMatview, public testing::WithParamInterface<counting> {};
 
 TEST_P(RefreshMatviewRows, AreExactInEveryRefreshOfASession) {
   const counting& how = GetParam();
@@ -77,10 +78,10 @@ TEST_P(RefreshMatviewRows, AreExactInEveryRefreshOfASession) {
                                how.track_counts ? "-c track_counts=on" : "-c track_counts=off"),
          .pool_size = 1}}});
   db.execute("DROP MATERIALIZED VIEW v");
-  EXPECT_EQ(create_matview("v", "SELECT id FROM t",
-                           {.indexes = {{.columns = {"id"}, .unique = true}}})
-                .rows,
-            3);
+  EXPECT_EQ(
+      create_matview("v", "SELECT id FROM t", {.indexes = {{.columns = {"id"}, .unique = true}}})
+          .rows,
+      3);
   const refresh_options options{.concurrently = how.concurrently};
   for (const int expected : {3, 3, 5, 105, 105, 0, 0, 1}) {
     db.execute("TRUNCATE t; INSERT INTO t SELECT generate_series(1, " + std::to_string(expected) +
@@ -200,9 +201,9 @@ TEST_F(RefreshMatview, ZeroSwitchesARolesTimeoutOff) {
 TEST_F(RefreshMatview, LogsItsStatementsForWhoWantsThem) {
   std::vector<std::string> lines;
   refresh_matview("v", {.log = [&](log_level level, std::string_view line) {
-                     if (level == log_level::debug) lines.emplace_back(line);
-                     EXPECT_FALSE(contains(line, "\n"));
-                   }});
+                    if (level == log_level::debug) lines.emplace_back(line);
+                    EXPECT_FALSE(contains(line, "\n"));
+                  }});
   EXPECT_TRUE(std::any_of(lines.begin(), lines.end(), [](const std::string& line) {
     return contains(line, "REFRESH MATERIALIZED VIEW \"v\"");
   }));

@@ -70,21 +70,21 @@ class views_test : public testing::Test {
   }
   /// How many statements like this (a LIKE pattern) run in the database now.
   [[nodiscard]] int running(const std::string& pattern) {
-    return std::stoi(db.query_one(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND state = 'active' AND pid <> pg_backend_pid() AND query LIKE '" +
-        pattern + "'"));
+    return std::stoi(
+        db.query_one("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                     "AND state = 'active' AND pid <> pg_backend_pid() AND query LIKE '" +
+                     pattern + "'"));
   }
   /// Connections of the library: all but the test's own sessions, whose application_name is empty.
   [[nodiscard]] int connections() {
-    return std::stoi(db.query_one(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND application_name LIKE 'matview%'"));
+    return std::stoi(
+        db.query_one("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                     "AND application_name LIKE 'matview%'"));
   }
   [[nodiscard]] int idle_in_transaction() {
-    return std::stoi(db.query_one(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND state LIKE 'idle in transaction%'"));
+    return std::stoi(
+        db.query_one("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                     "AND state LIKE 'idle in transaction%'"));
   }
 
   test_database db;

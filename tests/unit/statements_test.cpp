@@ -35,12 +35,12 @@ TEST(Drop, NamesItsOptions) {
 }
 
 TEST(Comment, IsALiteralWhateverIsInIt) {
-  EXPECT_EQ(comment(view, "it's a \\ b"),
+  EXPECT_EQ(comment(view.quoted(), "it's a \\ b"),
             "COMMENT ON MATERIALIZED VIEW \"sales\".\"Daily\" IS E'it''s a \\\\ b'");
 }
 
 TEST(Index, QuotesItsColumns) {
-  EXPECT_EQ(checked_index({.columns = {"day", "Airport"}, .unique = true}).create_on(view),
+  EXPECT_EQ(checked_index({.columns = {"day", "Airport"}, .unique = true}).create_on(view.quoted()),
             "CREATE UNIQUE INDEX ON \"sales\".\"Daily\" (\"day\", \"Airport\")");
 }
 
