@@ -31,8 +31,8 @@ int main() {
   asio::signal_set signals(loop, SIGINT);
   signals.async_wait([&](const boost::system::error_code& ended, int) {
     if (ended) return;
-    stop_a.emit(asio::cancellation_type::total);  // Cancels the statement in the server.
-    stop_b.emit(asio::cancellation_type::total);
+    stop_a.emit(asio::cancellation_type::terminal);  // Cancels the statement in the server.
+    stop_b.emit(asio::cancellation_type::terminal);
   });
 
   int running = 2;

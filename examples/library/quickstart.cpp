@@ -6,10 +6,11 @@
 
 int main() {
   try {
-    matview::create_matview("top_speakers",
-                            "SELECT speaker, count(*) AS talks "
-                            "FROM (VALUES ('ann'), ('bob'), ('ann')) AS t (speaker) GROUP BY speaker",
-                            {.indexes = {{.columns = {"speaker"}, .unique = true}}});
+    matview::create_matview(
+        "top_speakers",
+        "SELECT speaker, count(*) AS talks "
+        "FROM (VALUES ('ann'), ('bob'), ('ann')) AS t (speaker) GROUP BY speaker",
+        {.indexes = {{.columns = {"speaker"}, .unique = true}}});
 
     const auto report = matview::refresh_matview("top_speakers", {.concurrently = true});
     std::cout << report.view << " has " << report.rows.value_or(0) << " rows\n";

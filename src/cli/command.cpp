@@ -19,7 +19,8 @@ void add_timeouts(CLI::App& parser, timeout_options& into) {
 }
 
 exit_code for_each_name(const context& with, const std::vector<std::string>& names,
-                        const std::function<void(const std::string&)>& act) {
+                        const std::function<void(const std::string&)>& act,
+                        std::string_view undone) {
   for (const std::string& name : names) static_cast<void>(identifier::parse(name));
   tally all;
   for (const std::string& name : names) {
@@ -28,7 +29,7 @@ exit_code for_each_name(const context& with, const std::vector<std::string>& nam
       all.succeeded();
     } catch (const error& failed) {
       if (interrupted() && failed.code() == errc::cancelled) {
-        with.screen.note(fmt::format("interrupted; {} is as it was", name));
+        with.screen.note(fmt::format("interrupted; {} {}", name, undone));
         return exit_code::interrupted;
       }
       with.screen.fail(failed);

@@ -36,8 +36,10 @@ command add_generate(CLI::App& app);
 void add_timeouts(CLI::App& parser, timeout_options& into);
 
 /// What happens to each of several items in turn: stops at an interruption, tells each failure, and
-/// sums up. `act` returns normally or throws error.
+/// sums up; `undone` tells what has become of the one that was interrupted. `act` returns normally
+/// or throws error.
 exit_code for_each_name(const context& with, const std::vector<std::string>& names,
-                        const std::function<void(const std::string&)>& act);
+                        const std::function<void(const std::string&)>& act,
+                        std::string_view undone = "is as it was");
 
 }  // namespace matview::cli

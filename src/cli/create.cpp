@@ -42,7 +42,15 @@ std::string read_query(const create_arguments& given) {
                 fmt::format("{} cannot be read: {}", given.file, std::strerror(errno)),
                 {.hint = "--file takes a file that holds one SELECT, or - for standard input"});
   }
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
   return text;
+}
+
+std::string trimmed(std::string_view text) {
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  return std::string(text);
 }
 
 // `day, airport` as columns.
@@ -51,12 +59,23 @@ index_definition index_of(const std::string& columns, bool unique) {
   std::string column;
   for (const char c : columns + ',') {
     if (c == ',') {
-      out.columns.push_back(std::exchange(column, {}));
-    } else if (c != ' ') {
+      out.columns.push_back(trimmed(std::exchange(column, {})));
+    } else {
       column += c;
     }
   }
   return out;
+}
+
+// A fault at a place in the query, told with the file that the query is from.
+error in_file(const error& failed, const std::string& file) {
+  if (file.empty() || file == "-" || !failed.position()) return failed;
+  return {failed.code(),
+          fmt::format("{}: {}", file, failed.what()),
+          {.sqlstate = failed.sqlstate(),
+           .hint = failed.hint(),
+           .position = failed.position(),
+           .connection_usable = failed.connection_usable()}};
 }
 
 asio::awaitable<void> create_one(const std::string& name, const std::string& query,
@@ -78,15 +97,17 @@ exit_code create(const create_arguments& given, const context& with) {
   for (const auto& columns : given.indexes) options.indexes.push_back(index_of(columns, false));
   const std::string query = read_query(given);
   table done = report_table();
-  const exit_code code = for_each_name(with, {given.name}, [&](const std::string& name) {
+  const auto act = [&](const std::string& name) {
     try {
       run_interruptibly(with.screen, "creating " + name, create_one(name, query, options, done));
     } catch (const error& failed) {
-      add_failure(done, name, failed);
-      throw;
+      const error told = in_file(failed, given.file);
+      add_failure(done, name, told);
+      throw error(told);
     }
-  });
-  write_result(done.text(with.options.format));
+  };
+  const exit_code code = for_each_name(with, {given.name}, act, "was not created");
+  write_result(done.text(with.options.format), work_is_done);
   return code;
 }
 

@@ -44,7 +44,7 @@ exit_code drop(const drop_arguments& given, const context& with) {
       throw;
     }
   });
-  write_result(done.text(with.options.format));
+  write_result(done.text(with.options.format), work_is_done);
   return code;
 }
 

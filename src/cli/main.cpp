@@ -1,5 +1,6 @@
 #include "cli/main.hpp"
 
+#include "cli/output.hpp"
 #include "cli/parser.hpp"
 #include "cli/run.hpp"
 #include "cli/secrets.hpp"
@@ -12,6 +13,7 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -72,12 +74,24 @@ exit_code run_command(const command_line& line) {
   }
 }
 
+exit_code write_help(const command_line& line, const std::string& text) {
+  try {
+    write_result(text);
+    return exit_code::done;
+  } catch (const error& failed) {
+    terminal(line.options()).fail(failed);
+    return exit_code::failed;
+  }
+}
+
 exit_code run_arguments(const std::vector<std::string>& arguments) {
   command_line line;
   try {
     line.parse(arguments);
   } catch (const CLI::Success& asked) {  // --help, --version
-    return static_cast<exit_code>(line.app().exit(asked));
+    std::ostringstream out;
+    line.app().exit(asked, out, out);
+    return write_help(line, out.str());
   } catch (const CLI::ParseError& wrong) {
     return refuse_usage(line, wrong, arguments);
   }

@@ -104,7 +104,7 @@ std::string table::for_people() const {
   return out;
 }
 
-void write_result(std::string_view text) {
+void write_result(std::string_view text, std::string_view hint) {
   while (!text.empty()) {
     const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
     if (written >= 0) {
@@ -114,7 +114,7 @@ void write_result(std::string_view text) {
     } else if (errno != EINTR) {
       throw error(errc::server_error,
                   fmt::format("the result could not be written: {}", std::strerror(errno)),
-                  {.hint = "the work itself is done"});
+                  {.hint = std::string(hint)});
     }
   }
 }

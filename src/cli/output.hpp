@@ -42,8 +42,12 @@ class table final {
 };
 
 /// Writes results to stdout and makes sure that they got there.
-/// @throws error with errc::server_error if not (a full disk); a reader that went away is fine.
-void write_result(std::string_view text);
+/// @throws error with errc::server_error if not (a full disk), with this hint; a reader that went
+///         away is fine.
+void write_result(std::string_view text, std::string_view hint = {});
+
+/// The hint of those whose result tells of something that has been done all the same.
+inline constexpr std::string_view work_is_done = "the work itself is done";
 
 /// `12 kB`, `3.4 MB`: as PostgreSQL's pg_size_pretty, in powers of 1024. Pure.
 [[nodiscard]] std::string pretty_bytes(std::int64_t bytes);

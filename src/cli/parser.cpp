@@ -54,6 +54,7 @@ command_line::command_line()
   for (const command& known : commands_) {
     known.parser->fallthrough();
     known.parser->set_help_flag("-h,--help", "Show this help");
+    known.parser->footer("Global options (--database, --url, --format, ...): matview --help");
   }
 }
 

@@ -39,7 +39,7 @@ exit_code refresh(const refresh_arguments& given, const context& with) {
       throw;
     }
   });
-  write_result(done.text(with.options.format));
+  write_result(done.text(with.options.format), work_is_done);
   return code;
 }
 

@@ -54,7 +54,7 @@ class supervisor final {
       if (ended) return;
       if (asked_to_stop.exchange(true)) ::_exit(130);
       what_ += ", stopping";
-      stop_.emit(asio::cancellation_type::total);
+      stop_.emit(asio::cancellation_type::terminal);  // What every coroutine lets through.
       await_signal();
     });
   }

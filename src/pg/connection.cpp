@@ -128,10 +128,10 @@ asio::awaitable<connection_handle> establish(std::string conninfo, deadline unti
   co_return handle;
 }
 
-connection::connection(PGconn* raw, asio::any_io_executor executor, log_sink log,
+connection::connection(PGconn* raw, const asio::any_io_executor& executor, log_sink log,
                        notices_to receiver)
     : raw_(raw),
-      socket_(std::move(executor), PQsocket(raw)),
+      socket_(executor, PQsocket(raw)),
       log_(std::move(log)),
       receiver_(receiver),
       caller_nonblocking_(PQisnonblocking(raw)) {
@@ -293,18 +293,28 @@ asio::awaitable<void> connection::cancel_and_drain() {
         request && PQcancel(request.get(), why.data(), static_cast<int>(why.size())) == 1;
     return std::string(sent ? "" : why.data());
   };
-  const std::string refused = co_await on_helper_thread(ask);
-  if (!refused.empty() && log_) log_(log_level::warning, one_line(refused));
   const deadline until = std::chrono::steady_clock::now() + drain_limit;
+  std::chrono::milliseconds pause{50};
+  deadline again = std::chrono::steady_clock::now();
   for (;;) {
     while (PQisBusy(raw_) != 0) {
-      const wait_end end = co_await wait_until(*socket_, readable, until);
-      if (end == wait_end::timed_out) {
+      const auto now = std::chrono::steady_clock::now();
+      if (now >= until) {
         throw error(errc::cancelled,
                     "the operation was cancelled, but the server does not answer any more",
                     {.hint = "the connection is closed; the statement may still run in the server",
                      .connection_usable = false});
       }
+      // More than once: the server ignores a request that overtakes the statement it is meant for.
+      if (now >= again) {
+        PQflush(raw_);
+        const std::string refused = co_await on_helper_thread(ask);
+        if (!refused.empty() && log_) log_(log_level::warning, one_line(refused));
+        again = std::chrono::steady_clock::now() + pause;
+        pause = std::min(2 * pause, std::chrono::milliseconds(1000));
+      }
+      const wait_end end = co_await wait_until(*socket_, readable, std::min(again, until));
+      if (end == wait_end::timed_out) continue;
       if (PQconsumeInput(raw_) == 0) break;
     }
     PGresult* rest = PQgetResult(raw_);

@@ -41,8 +41,8 @@ enum class interruptible {
 /// A socket that belongs to libpq: closed by libpq alone, whatever happens to the coroutine.
 class borrowed_socket final {
  public:
-  borrowed_socket(asio::any_io_executor executor, int native)
-      : descriptor_(std::move(executor), native) {}
+  borrowed_socket(const asio::any_io_executor& executor, int native)
+      : descriptor_(executor, native) {}
   borrowed_socket(const borrowed_socket&) = delete;
   borrowed_socket& operator=(const borrowed_socket&) = delete;
   ~borrowed_socket() { descriptor_.release(); }
@@ -70,7 +70,7 @@ class borrowed_socket final {
 /// answer within `drain_limit` makes the connection unusable.
 class connection final {
  public:
-  connection(PGconn* raw, asio::any_io_executor executor, log_sink log, notices_to receiver);
+  connection(PGconn* raw, const asio::any_io_executor& executor, log_sink log, notices_to receiver);
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
   ~connection();

@@ -41,6 +41,18 @@ std::optional<std::string_view> scheme_of(std::string_view url) {
   return url.substr(0, colon);
 }
 
+// Whether a password in a URI holds an unescaped `@` or `/`. libpq would take the rest of it for
+// the host, port or database, and repeat that in its messages.
+bool splits_password(std::string_view url) {
+  const std::size_t start = url.find("://");
+  if (start == std::string_view::npos) return false;
+  url.remove_prefix(start + 3);
+  url = url.substr(0, url.find('?'));
+  const std::size_t at = url.find('@');
+  return at != std::string_view::npos &&
+         (url.find('/') < at || url.find('@', at + 1) != std::string_view::npos);
+}
+
 }  // namespace
 
 target parse_target(std::string_view url) {
@@ -54,7 +66,7 @@ target parse_target(std::string_view url) {
                              : "write postgresql://USER@HOST/DATABASE or embedded:PATH"});
   }
   std::string conninfo(url);
-  if (!parse(conninfo)) {
+  if (!parse(conninfo) || (scheme && splits_password(url))) {
     throw error(errc::invalid_option, "the connection string cannot be read",
                 {.hint = "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for @, %3A "
                          "for :, %2F for / and %25 for % in a password, or host=... dbname=... "
@@ -86,10 +98,14 @@ bool needs_name_lookup(const std::string& conninfo) {
   const char* environment = std::getenv("PGHOST");
   if (host.empty() && environment != nullptr) host = environment;
   if (host.empty()) return !value_of(given.get(), "service").empty();
-  const bool numeric = host.find_first_not_of("0123456789.,") == std::string_view::npos ||
-                       host.find(':') != std::string_view::npos;
-  const bool socket = host.front() == '/' || host.front() == '@';
-  return !numeric && !socket;
+  while (!host.empty()) {
+    const std::string_view one = host.substr(0, host.find(','));
+    host.remove_prefix(std::min(one.size() + 1, host.size()));
+    const bool numeric = one.find_first_not_of("0123456789.") == std::string_view::npos ||
+                         one.find(':') != std::string_view::npos;
+    if (!numeric && !one.starts_with('/') && !one.starts_with('@')) return true;
+  }
+  return false;
 }
 
 std::string quote_name(std::string_view name) {

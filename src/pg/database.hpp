@@ -30,7 +30,7 @@ class database final : public std::enable_shared_from_this<database> {
   asio::awaitable<lease> acquire_embedded(log_sink log);
   std::shared_ptr<pool> existing_pool();
   std::shared_ptr<pool> ready_pool(const log_sink& log);
-  pool_options options_for(std::string conninfo) const;
+  pool_settings options_for(std::string conninfo) const;
 
   const database_settings settings_;
   const target target_;

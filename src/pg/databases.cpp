@@ -139,7 +139,7 @@ std::shared_ptr<pool> database::ready_pool(const log_sink& log) {
   return pool_;
 }
 
-pool_options database::options_for(std::string conninfo) const {
+pool_settings database::options_for(std::string conninfo) const {
   return {.conninfo = std::move(conninfo),
           .size = settings_.pool_size,
           .connect_timeout = settings_.connect_timeout.to_duration(),

@@ -80,12 +80,12 @@ class pool::ticket final {
   bool settled_ = false;
 };
 
-lease::lease(std::shared_ptr<pool> home, connection_handle handle, asio::any_io_executor executor,
-             log_sink log)
+lease::lease(std::shared_ptr<pool> home, connection_handle handle,
+             const asio::any_io_executor& executor, log_sink log)
     : home_(std::move(home)),
       handle_(std::move(handle)),
-      wrapped_(std::make_unique<connection>(handle_.get(), std::move(executor), std::move(log),
-                                            notices_to::log)) {}
+      wrapped_(
+          std::make_unique<connection>(handle_.get(), executor, std::move(log), notices_to::log)) {}
 
 lease::~lease() {
   if (!home_) return;  // Moved from.

@@ -21,7 +21,7 @@ class pool;
 /// of a statement is closed, the others wait for the next lease.
 class lease final {
  public:
-  lease(std::shared_ptr<pool> home, connection_handle handle, asio::any_io_executor executor,
+  lease(std::shared_ptr<pool> home, connection_handle handle, const asio::any_io_executor& executor,
         log_sink log);
   lease(lease&&) noexcept = default;
   lease& operator=(lease&&) = delete;
@@ -40,7 +40,7 @@ class lease final {
 };
 
 /// The settings of a pool. Plain data.
-struct pool_options {
+struct pool_settings {
   std::string conninfo;
   std::size_t size;
   std::chrono::microseconds connect_timeout;
@@ -55,7 +55,7 @@ struct pool_options {
 /// by a shared_ptr: leases keep it alive.
 class pool final : public std::enable_shared_from_this<pool> {
  public:
-  explicit pool(pool_options options) : options_(std::move(options)) {}
+  explicit pool(pool_settings options) : options_(std::move(options)) {}
 
   /// Honours cancellation.
   /// @throws error with errc::connection_failed, also when no connection becomes free in time;
@@ -72,7 +72,7 @@ class pool final : public std::enable_shared_from_this<pool> {
   std::optional<connection_handle> take_idle_or_place();
   void give_back(connection_handle handle) noexcept;
 
-  const pool_options options_;
+  const pool_settings options_;
 
   std::mutex mutex_;  // Guards what follows.
   std::vector<connection_handle> idle_;

@@ -1,5 +1,6 @@
 #include "pg/toml_config.hpp"
 
+#include "pg/conninfo.hpp"
 #include <matview/error.hpp>
 
 #include <fmt/format.h>
@@ -55,7 +56,12 @@ class reader final {
   toml::table parse() const {
     errno = 0;
     std::ifstream in(file_, std::ios::binary);
-    std::string text(std::istreambuf_iterator<char>(in), {});
+    std::string text;
+    try {
+      text.assign(std::istreambuf_iterator<char>(in), {});
+    } catch (const std::ios_base::failure&) {  // libstdc++ throws for a folder.
+      in.setstate(std::ios::badbit);
+    }
     if (!in) {
       throw error(errc::invalid_option,
                   fmt::format("{} cannot be read: {}", file_, std::strerror(errno)));
@@ -70,8 +76,8 @@ class reader final {
 
   database_settings read_database(std::string_view alias, const toml::node& node) const {
     database_settings out;
-    if (const auto url = node.value_exact<std::string>()) {
-      out.url = *url;
+    if (node.is_string()) {
+      out.url = url_of("url", node);
       return out;
     }
     if (!node.is_table()) {
@@ -84,7 +90,7 @@ class reader final {
 
   void set(database_settings& out, std::string_view key, const toml::node& value) const {
     if (key == "url") {
-      out.url = string_of(key, value);
+      out.url = url_of(key, value);
     } else if (key == "pool_size") {
       const auto size = value.value_exact<std::int64_t>();
       if (!size || *size < 1 || *size > 10'000) {
@@ -107,6 +113,20 @@ class reader final {
     const auto text = value.value_exact<std::string>();
     if (!text) refuse(value.source(), fmt::format("{} must be a text", key), "put it into quotes");
     return *text;
+  }
+
+  // Refused here already, where its place in the file is known.
+  std::string url_of(std::string_view key, const toml::node& value) const {
+    const std::string url = string_of(key, value);
+    try {
+      static_cast<void>(parse_target(url));
+    } catch (const error& wrong) {
+      const toml::source_position at = value.source().begin;
+      throw error(wrong.code(),
+                  fmt::format("{}:{}:{}: {}", file_, at.line, at.column, wrong.what()),
+                  {.hint = wrong.hint()});
+    }
+    return url;
   }
 
   interval interval_of(std::string_view key, const toml::node& value) const {

@@ -53,6 +53,20 @@ error in_query(const error& failed, const create_request& request, std::size_t o
            .connection_usable = failed.connection_usable()}};
 }
 
+// What belongs to the view once it is there, and its size.
+asio::awaitable<pg::result> finish_view(pg::transaction& in, std::string sql) {
+  std::optional<error> failure;
+  try {
+    std::vector<pg::result> results = co_await in.run(std::move(sql));
+    co_return std::move(results.back());
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  if (failure->sqlstate().empty() || !failure->connection_usable()) throw error(*failure);
+  throw error(failure->code(), fmt::format("an index of the view was refused: {}", failure->what()),
+              {.sqlstate = failure->sqlstate(), .hint = failure->hint()});
+}
+
 asio::awaitable<refresh_report> create_in(pg::transaction& in, const std::string& preamble,
                                           const create_request& request) {
   const create_options& options = request.options;
@@ -89,12 +103,12 @@ asio::awaitable<refresh_report> create_in(pg::transaction& in, const std::string
   std::string rest;
   for (const checked_index& index : request.indexes) rest += index.create_on(quoted) + "; ";
   if (!options.comment.empty()) rest += comment(quoted, options.comment) + "; ";
-  const auto size = co_await in.run(rest + measure(quoted));
+  const pg::result size = co_await finish_view(in, rest + measure(quoted));
   if (!options.with_data) {
-    co_return measured(size.back(), refresh_mode::none, "it was created without data");
+    co_return measured(size, refresh_mode::none, "it was created without data");
   }
   refresh_report report =
-      measured(size.back(), refresh_mode::full, "it was created with the query's result");
+      measured(size, refresh_mode::full, "it was created with the query's result");
   report.rows = created.affected();
   co_return report;
 }

@@ -49,7 +49,7 @@ asio::awaitable<error> concurrent_refusal(pg::connection& on, const error& faile
     co_return changed(
         failed, errc::not_populated,
         fmt::format("{} holds no data yet, so it cannot be refreshed concurrently", view.quoted),
-        "refresh it once without CONCURRENTLY");
+        "refresh it once without CONCURRENTLY (on the command line, without --concurrently)");
   }
   if (view.unique_index) co_return failed;
   const std::vector<std::string> columns =
@@ -127,9 +127,13 @@ error taken(const error& failed, const std::optional<store::relation>& there) {
 // use (since 17).
 std::string broken_query_hint(int server_version) {
   if (server_version < 170000) return "the view's query does not run any more";
-  return "the view's query does not run: since PostgreSQL 17 REFRESH looks names up in pg_catalog "
-         "only, so functions that the view calls must name their tables with the schema or have "
+  return "the view's query does not run: since PostgreSQL 17 it looks names up in pg_catalog "
+         "only, so functions that it calls must name their tables with the schema or have "
          "SET search_path";
+}
+
+bool unknown_name(std::string_view state) {
+  return state == "42P01" || state == "42883" || state == "42703" || state == "3F000";
 }
 
 asio::awaitable<error> explain(pg::connection& on, const attempt& tried, const error& failed) {
@@ -148,6 +152,13 @@ asio::awaitable<error> explain(pg::connection& on, const attempt& tried, const e
       co_return changed(failed, failed.code(), failed.what(),
                         fmt::format("CREATE SCHEMA \"{}\";", tried.view.schema()));
     }
+    // Without a position the name stands in a function that the query calls, not in the query; an
+    // unknown column (42703) may also be an index's.
+    if (unknown_name(state) && state != "42703" && !failed.position() &&
+        on.server_version() >= 170000) {
+      co_return changed(failed, failed.code(), failed.what(),
+                        broken_query_hint(on.server_version()));
+    }
     co_return failed;
   }
   if (!there || there->kind != 'm') co_return not_found(tried, failed, there);
@@ -159,7 +170,7 @@ asio::awaitable<error> explain(pg::connection& on, const attempt& tried, const e
                       "the view's query now yields rows that a unique index of the view forbids; "
                       "the view is as it was");
   }
-  if (state == "42P01" || state == "42883" || state == "42703" || state == "3F000") {
+  if (unknown_name(state)) {
     co_return changed(failed, failed.code(), failed.what(), broken_query_hint(on.server_version()));
   }
   if (state == "2BP01") {

@@ -42,7 +42,7 @@ asio::awaitable<refresh_report> refresh_in(pg::transaction& in, const std::strin
   if (!request.options.count_rows) co_return report;
   if (!concurrently && !after.is_null(0, 3)) {
     report.rows = after.integer(0, 3) - results.at(results.size() - 3).integer(0, 0);
-  } else {
+  } else if (after.boolean(0, 4)) {  // MAINTAIN is a right to refresh, not to read.
     const auto scan = co_await in.run(count_rows(request.view.quoted()));
     report.rows = scan.back().integer(0, 0);
   }

@@ -22,14 +22,27 @@ struct session {
   log_sink log;
 };
 
+/// What a caller's connection must be like for any statement.
+inline void check_borrowed(const PGconn* raw) {
+  if (PQstatus(raw) != CONNECTION_OK) {
+    throw error(errc::connection_failed, "the connection that was handed in is not open",
+                {.connection_usable = false});
+  }
+  if (PQpipelineStatus(raw) != PQ_PIPELINE_OFF) {
+    throw error(errc::invalid_option, "this connection is in pipeline mode",
+                {.hint = "leave it with PQexitPipelineMode() first"});
+  }
+  if (PQtransactionStatus(raw) == PQTRANS_INERROR) {
+    throw error(errc::invalid_option, "the transaction that is open on this connection has failed",
+                {.hint = "roll it back first"});
+  }
+}
+
 /// Runs `work(connection&)` on what `where` names.
 template <class Work>
 auto on_session(session where, Work work) -> decltype(work(std::declval<pg::connection&>())) {
   if (where.borrowed) {
-    if (PQstatus(*where.borrowed) != CONNECTION_OK) {
-      throw error(errc::connection_failed, "the connection that was handed in is not open",
-                  {.connection_usable = false});
-    }
+    check_borrowed(*where.borrowed);
     pg::connection on(*where.borrowed, co_await asio::this_coro::executor, std::move(where.log),
                       pg::notices_to::caller);
     co_return co_await work(on);

@@ -102,7 +102,8 @@ std::string measure(std::string_view quoted) {
   return fmt::format(
       "SELECT a.object_names[1], a.object_names[2], pg_catalog.pg_total_relation_size({0}), "
       "CASE WHEN pg_catalog.current_setting('track_counts')::pg_catalog.bool "
-      "THEN pg_catalog.pg_stat_get_xact_tuples_inserted({0}) END "
+      "THEN pg_catalog.pg_stat_get_xact_tuples_inserted({0}) END, "
+      "pg_catalog.has_table_privilege({0}, 'SELECT') "
       "FROM pg_catalog.pg_identify_object_as_address("
       "'pg_catalog.pg_class'::pg_catalog.regclass, {0}, 0) AS a",
       fmt::format("pg_catalog.to_regclass({})", text::sql_literal(quoted)));

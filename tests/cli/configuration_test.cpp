@@ -116,7 +116,7 @@ INSTANTIATE_TEST_SUITE_P(
                        "[databases]\na = \"sqlite:x\"\n",
                        {"matview.toml", "\"a\"", "PostgreSQL-only"}},
         bad_config_row{"Malformed",
-                       "[databases]\na = \"postgresql://u:hunter2@h:x:y/d\"\n",
+                       "[databases]\na = \"postgresql://u:hunter2%zz@h/d\"\n",
                        {"matview.toml", "\"a\"", "cannot be read"}}),
     [](const auto& row) { return row.param.name; });
 

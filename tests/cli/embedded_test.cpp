@@ -83,7 +83,7 @@ TEST_F(CliEmbedded, SaysWhatToDoWithoutThePrograms) {
 
 TEST_F(CliEmbedded, TakesNoFileForAFolder) {
   const std::string file = folder.write("file", "x");
-  expect_refusal(matview({"list", "--url", "embedded:" + file}), 2, {file, "not a folder"});
+  expect_refusal(matview({"list", "--url", "embedded:" + file}), 2, {file, "no folder"});
 }
 
 TEST_F(CliEmbedded, LeavesAFolderAloneThatIsSomethingElse) {

@@ -81,11 +81,6 @@ TEST_F(CliFormat, ListsNothingAsNothingAndSaysSo) {
   EXPECT_EQ(json_of(matview({"list", "--format", "json"})), json::array{});
 }
 
-TEST_F(CliFormat, SaysOfASchemaThatIsNotThereThatItIsNotThere) {
-  const auto listed = matview({"list", "--schema", "public2"});
-  EXPECT_TRUE(contains(listed.err, "no schema")) << listed.err;
-}
-
 TEST_F(CliFormat, ReportsARefreshAsJson) {
   const json::value parsed = json_of(matview({"--format", "json", "refresh", "daily", "empty"}));
   const json::array& done = parsed.as_array();

@@ -94,7 +94,8 @@ TEST_F(CliPage, BashCompletesTheOptionsOfTheCommand) {
   EXPECT_EQ(completed({"matview", "refresh", "v", "--un"}), std::set<std::string>{});
   EXPECT_EQ(completed({"matview", "create", "--s"}),
             (std::set<std::string>{"--sql", "--statement-timeout"}));
-  EXPECT_EQ(completed({"matview", "refresh", "--ver"}), (std::set<std::string>{"--verbose"}));
+  EXPECT_EQ(completed({"matview", "refresh", "--ver"}),
+            (std::set<std::string>{"--verbose", "--version"}));
 }
 
 TEST_F(CliPage, BashCompletesFormats) {

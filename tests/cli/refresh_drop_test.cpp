@@ -79,11 +79,6 @@ TEST_F(CliDrop, TakesAMissingOneAsDone) {
   EXPECT_FALSE(exists("a"));
 }
 
-TEST_F(CliDrop, SaysNothingTwiceOfAMissingOne) {
-  // The result has it; the server's own notice beside it is noise.
-  EXPECT_EQ(matview({"drop", "nope"}).err, "");
-}
-
 TEST_F(CliDrop, RefusesAMissingOneWithMustExist) {
   const auto done = matview({"drop", "nope", "--must-exist"});
   expect_refusal(done, 1, {"no materialized view \"nope\"", "hint:"});

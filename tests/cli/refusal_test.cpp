@@ -43,7 +43,7 @@ TEST_F(CliRefusal, OfAViewThatIsNot) {
 TEST_F(CliRefusal, OfAPlainView) {
   db.execute("CREATE VIEW plain AS SELECT * FROM t");
   expect_refusal(matview({"refresh", "plain"}), 1,
-                 {"public.plain", "a view", "not a materialized view"});
+                 {"public.plain", "a plain view", "not a materialized view"});
 }
 
 TEST_F(CliRefusal, OfASchemaThatIsNotThere) {
@@ -81,7 +81,7 @@ TEST_F(CliRefusal, OfARoleWithoutTheRightNamesTheOwner) {
 
 TEST_F(CliRefusal, OfALockSaysWhoHoldsIt) {
   session holder(db.url());
-  holder.execute("BEGIN; LOCK TABLE v IN SHARE MODE");
+  holder.execute("BEGIN; SELECT * FROM v");
   const auto refused = matview({"refresh", "v", "--lock-timeout", "50 milliseconds"});
   expect_refusal(refused, 1,
                  {"is locked", "lock_timeout", std::to_string(holder.backend_pid()), "hint: "});
