@@ -22,20 +22,26 @@ exit_code for_each_name(const context& with, const std::vector<std::string>& nam
                         const std::function<void(const std::string&)>& act,
                         std::string_view undone) {
   for (const std::string& name : names) static_cast<void>(identifier::parse(name));
+  const auto stopped_at = [&](std::size_t next, std::string line) {
+    for (std::size_t i = next; i < names.size(); ++i) {
+      line += (i == next ? "; not begun: " : ", ") + names[i];
+    }
+    with.screen.note(line);
+    return exit_code::interrupted;
+  };
   tally all;
-  for (const std::string& name : names) {
+  for (std::size_t i = 0; i < names.size(); ++i) {
     try {
-      act(name);
+      act(names[i]);
       all.succeeded();
     } catch (const error& failed) {
       if (interrupted() && failed.code() == errc::cancelled) {
-        with.screen.note(fmt::format("interrupted; {} {}", name, undone));
-        return exit_code::interrupted;
+        return stopped_at(i + 1, fmt::format("interrupted; {} {}", names[i], undone));
       }
       with.screen.fail(failed);
       all.failed(exit_code_of(failed.code()));
     }
-    if (interrupted()) return exit_code::interrupted;
+    if (interrupted()) return stopped_at(i + 1, fmt::format("interrupted after {}", names[i]));
   }
   return all.code();
 }

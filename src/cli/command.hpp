@@ -22,6 +22,7 @@ struct context {
 struct command {
   CLI::App* parser;
   std::function<exit_code(const context&)> run;
+  bool uses_database = true;  ///< Whether the configuration is read first.
 };
 
 // One function a command, in a file of its name: adds the description to the parser.

@@ -97,7 +97,7 @@ command add_demo(CLI::App& app) {
   CLI::App* parser = app.add_subcommand(
       "demo", "The life of three views, with real flights, on a private PostgreSQL");
   parser->add_flag("--keep", given->keep, "Leave the server and the views up to look at them");
-  return {parser, [given](const context& with) { return demo(*given, with); }};
+  return {parser, [given](const context& with) { return demo(*given, with); }, false};
 }
 
 }  // namespace matview::cli

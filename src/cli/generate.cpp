@@ -19,10 +19,12 @@ command add_generate(CLI::App& app) {
       ->required()
       ->check(CLI::IsMember({"man", "bash", "zsh", "fish"}));
   const CLI::App* root = &app;
-  return {parser, [what, root](const context&) {
+  return {parser,
+          [what, root](const context&) {
             write_result(*what == "man" ? manual_page(*root) : completion(*root, *what));
             return exit_code::done;
-          }};
+          },
+          false};
 }
 
 }  // namespace matview::cli

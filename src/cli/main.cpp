@@ -53,16 +53,15 @@ exit_code refuse_usage(command_line& line, const CLI::ParseError& wrong,
       where == &line.app() ? "matview --help" : fmt::format("matview {} --help", where->get_name());
   const std::string closest = suggestion(*where, arguments);
   terminal(line.options())
-      .fail(
-          without_passwords(wrong.what()),
-          closest.empty() ? "see " + help : fmt::format("did you mean {}? See {}", closest, help));
+      .fail(wrong.what(), closest.empty() ? "see " + help
+                                          : fmt::format("did you mean {}? See {}", closest, help));
   return exit_code::usage;
 }
 
 exit_code run_command(const command_line& line) {
   const terminal screen(line.options());
   try {
-    configure_databases_from(line.options());
+    if (line.chosen().uses_database) configure_databases_from(line.options());
     return line.chosen().run({line.options(), screen});
   } catch (const error& failed) {
     if (interrupted() && failed.code() == errc::cancelled) {

@@ -76,6 +76,9 @@ The database \fIdefault\fR when there is no configuration.
 .B MATVIEW_PG_BINDIR
 Where the programs of PostgreSQL are that a private server is started with.
 .TP
+.B XDG_CONFIG_HOME
+The user's config folder, instead of \fI~/.config\fR.
+.TP
 .B NO_COLOR
 No colours.
 .PP

@@ -28,7 +28,10 @@ void add_globals(CLI::App& app, global_options& into) {
       ->excludes("--database");
   app.add_option("--config", into.config,
                  "The configuration (default: matview.toml here, then in the user's config folder)")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(CLI::Validator(
+          [](const std::string& file) { return std::string(file.empty() ? "it is empty" : ""); },
+          ""));
   app.add_option("--format", into.format, "How results are written: table, json or tsv")
       ->transform(CLI::CheckedTransformer(formats).description(""))
       ->type_name("FORMAT")

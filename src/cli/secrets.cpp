@@ -11,18 +11,19 @@ void blot(char* begin, const char* end) noexcept {
   std::fill(begin, const_cast<char*>(end), 'x');
 }
 
-// `scheme://user:SECRET@host`: from the colon after the authority's start to its last @. A password
-// with an unescaped slash or @ is wrong, but is no less secret.
+// `scheme://user:SECRET@host`, with or without the scheme: in a word that has an @, from the first
+// colon that no slash follows to the last @. A password with an unescaped slash or @ is wrong, but
+// is no less secret, and neither is one in an address that is mistyped otherwise.
 void hide_in_uri(char* begin, char* end) noexcept {
-  constexpr std::string_view mark = "://";
-  char* authority = std::search(begin, end, mark.begin(), mark.end());
-  if (authority == end) return;
-  authority += mark.size();
-  char* at = end;
-  while (at != authority && *(at - 1) != '@') --at;
-  if (at == authority) return;
-  char* colon = std::find(authority, at, ':');
-  if (colon != at) blot(colon + 1, at - 1);
+  for (char* word = begin; word != end;) {
+    char* stop = std::find(word, end, ' ');
+    char* at = stop;
+    while (at != word && *(at - 1) != '@') --at;
+    char* colon = word;
+    while (colon != at && (*colon != ':' || colon + 1 == at || *(colon + 1) == '/')) ++colon;
+    if (colon != at) blot(colon + 1, at - 1);
+    word = stop == end ? end : stop + 1;
+  }
 }
 
 // `password=SECRET`, also as a parameter of a URI and within quotes.

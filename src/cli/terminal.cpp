@@ -1,5 +1,7 @@
 #include "cli/terminal.hpp"
 
+#include "cli/secrets.hpp"
+
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -42,8 +44,8 @@ void terminal::fail(const error& failed) const {
 void terminal::fail(std::string_view message, std::string_view hint) const {
   progress({});
   put(fmt::format("matview: {}error:{} {}\n", color_ ? "\x1b[1;31m" : "", color_ ? "\x1b[0m" : "",
-                  indented(message)));
-  if (!hint.empty()) put(fmt::format("  hint: {}\n", indented(hint)));
+                  indented(without_passwords(message))));
+  if (!hint.empty()) put(fmt::format("  hint: {}\n", indented(without_passwords(hint))));
 }
 
 void terminal::note(std::string_view line) const {

@@ -77,20 +77,21 @@ class reader final {
   database_settings read_database(std::string_view alias, const toml::node& node) const {
     database_settings out;
     if (node.is_string()) {
-      out.url = url_of("url", node);
+      out.url = url_of(alias, "url", node);
       return out;
     }
     if (!node.is_table()) {
       refuse(node.source(), fmt::format("\"{}\" must be a connection string or a table", alias),
              "write " + std::string(alias) + " = \"postgresql://...\"");
     }
-    for (const auto& [key, value] : *node.as_table()) set(out, key.str(), value);
+    for (const auto& [key, value] : *node.as_table()) set(out, alias, key.str(), value);
     return out;
   }
 
-  void set(database_settings& out, std::string_view key, const toml::node& value) const {
+  void set(database_settings& out, std::string_view alias, std::string_view key,
+           const toml::node& value) const {
     if (key == "url") {
-      out.url = url_of(key, value);
+      out.url = url_of(alias, key, value);
     } else if (key == "pool_size") {
       const auto size = value.value_exact<std::int64_t>();
       if (!size || *size < 1 || *size > 10'000) {
@@ -116,14 +117,15 @@ class reader final {
   }
 
   // Refused here already, where its place in the file is known.
-  std::string url_of(std::string_view key, const toml::node& value) const {
+  std::string url_of(std::string_view alias, std::string_view key, const toml::node& value) const {
     const std::string url = string_of(key, value);
     try {
       static_cast<void>(parse_target(url));
     } catch (const error& wrong) {
       const toml::source_position at = value.source().begin;
       throw error(wrong.code(),
-                  fmt::format("{}:{}:{}: {}", file_, at.line, at.column, wrong.what()),
+                  fmt::format("{}:{}:{}: database \"{}\": {}", file_, at.line, at.column, alias,
+                              wrong.what()),
                   {.hint = wrong.hint()});
     }
     return url;
