@@ -6,7 +6,8 @@ target_compile_options(matview_options INTERFACE
   -Woverloaded-virtual -Wconversion -Wsign-conversion -Wformat=2 -Wimplicit-fallthrough)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 reports these inside its own <regex>, <optional> and coroutine frames at -O2.
-  target_compile_options(matview_options INTERFACE -Wno-maybe-uninitialized -Wno-array-bounds -Wno-mismatched-new-delete)
+  target_compile_options(matview_options INTERFACE -Wno-maybe-uninitialized -Wno-array-bounds -Wno-mismatched-new-delete
+    -Wno-stringop-overflow)
 endif()
 
 # Boost.Asio is most of the compile time: its headers are compiled once for each kind of target.

@@ -29,9 +29,10 @@ namespace matview {
 // connection broke and nothing happened, in_doubt when it broke during the commit. After an error
 // the next call on the same alias works.
 //
-// Cancellation: the asynchronous forms honour every type of per-operation cancellation. The
-// statement is cancelled in the server, its answer is awaited, the transaction is rolled back, and
-// errc::cancelled is thrown. A commit that is under way is not cancelled any more.
+// Cancellation: the asynchronous forms honour every type of per-operation cancellation that the
+// caller's coroutine lets through; co_spawn's default is terminal alone. The statement is cancelled
+// in the server, its answer is awaited, the transaction is rolled back, and errc::cancelled is
+// thrown. A commit that is under way is not cancelled any more.
 //
 // Threads: all functions may be called from any thread. The synchronous forms run the asynchronous
 // ones to their end on a private io_context; they block, so do not call them from a coroutine.
@@ -95,36 +96,31 @@ std::vector<matview_info> describe_matviews(PGconn* connection, const list_optio
 // arguments are copied in the call itself; a `PGconn*` must stay open until the end.
 //
 // g++ 12 destroys a braced temporary in a co_await statement twice, when it holds a std::string:
-// give options a name there, `co_await arefresh_matview("v", options)`. The defaults are objects,
-// not `{}`, for the same reason.
-
-inline const create_options default_create{};
-inline const refresh_options default_refresh{};
-inline const drop_options default_drop{};
-inline const list_options default_list{};
+// give options a name there, `co_await arefresh_matview("v", options)`. The defaults are written as
+// calls, not as `{}`, for the same reason.
 
 boost::asio::awaitable<refresh_report> acreate_matview(std::string_view name,
                                                        std::string_view select_sql,
-                                                       create_options options = default_create);
+                                                       create_options options = create_options());
 boost::asio::awaitable<refresh_report> acreate_matview(PGconn* connection, std::string_view name,
                                                        std::string_view select_sql,
-                                                       create_options options = default_create);
-boost::asio::awaitable<refresh_report> arefresh_matview(std::string_view name,
-                                                        refresh_options options = default_refresh);
-boost::asio::awaitable<refresh_report> arefresh_matview(PGconn* connection, std::string_view name,
-                                                        refresh_options options = default_refresh);
+                                                       create_options options = create_options());
+boost::asio::awaitable<refresh_report> arefresh_matview(
+    std::string_view name, refresh_options options = refresh_options());
+boost::asio::awaitable<refresh_report> arefresh_matview(
+    PGconn* connection, std::string_view name, refresh_options options = refresh_options());
 boost::asio::awaitable<void> adrop_matview(std::string_view name,
-                                           drop_options options = default_drop);
+                                           drop_options options = drop_options());
 boost::asio::awaitable<void> adrop_matview(PGconn* connection, std::string_view name,
-                                           drop_options options = default_drop);
+                                           drop_options options = drop_options());
 boost::asio::awaitable<std::vector<std::string>> alist_matviews(
-    list_options options = default_list);
+    list_options options = list_options());
 boost::asio::awaitable<std::vector<std::string>> alist_matviews(
-    PGconn* connection, list_options options = default_list);
+    PGconn* connection, list_options options = list_options());
 boost::asio::awaitable<std::vector<matview_info>> adescribe_matviews(
-    list_options options = default_list);
+    list_options options = list_options());
 boost::asio::awaitable<std::vector<matview_info>> adescribe_matviews(
-    PGconn* connection, list_options options = default_list);
+    PGconn* connection, list_options options = list_options());
 
 /// A callable that refreshes the view, for whatever runs tasks. It keeps no state and no
 /// connection, may be copied, and may be called from any thread, also at the same time.

@@ -52,7 +52,8 @@ auto on_helper_thread(Work work) -> asio::awaitable<decltype(work())> {
       } catch (...) {
         failure = std::current_exception();
       }
-      auto finish = [handler = std::move(handler), failure, result = std::move(result)]() mutable {
+      auto finish = [handler = std::move(handler), failure, result = std::move(result),
+                     alive = std::move(alive)]() mutable {
         std::move(handler)(failure, std::move(result));
       };
       asio::post(executor, std::move(finish));
