@@ -4,44 +4,67 @@
 #include <matview/identifier.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace matview::cli {
+
+CLI::Validator not_empty() {
+  return CLI::Validator(
+      [](const std::string& text) { return std::string(text.empty() ? "the value is empty" : ""); },
+      "");
+}
 
 void add_timeouts(CLI::App& parser, timeout_options& into) {
   parser
       .add_option("--statement-timeout", into.statement_timeout,
                   "Longest run of one statement, such as \"30 minutes\"; 0 seconds for no limit")
-      ->type_name("INTERVAL");
+      ->type_name("INTERVAL")
+      ->check(not_empty());
   parser
       .add_option("--lock-timeout", into.lock_timeout,
                   "Longest wait for one lock, such as \"5 seconds\"; 0 seconds for no limit")
-      ->type_name("INTERVAL");
+      ->type_name("INTERVAL")
+      ->check(not_empty());
 }
+
+namespace {
+
+// Interrupted at `done` of `names`: which ones nobody has begun.
+std::string not_begun(const std::vector<std::string>& names, std::size_t done) {
+  if (done >= names.size()) return {};
+  return fmt::format("; not begun: {}",
+                     fmt::join(names.begin() + static_cast<long>(done), names.end(), ", "));
+}
+
+}  // namespace
 
 exit_code for_each_name(const context& with, const std::vector<std::string>& names,
                         const std::function<void(const std::string&)>& act,
-                        std::string_view undone) {
+                        std::string_view untouched) {
   for (const std::string& name : names) static_cast<void>(identifier::parse(name));
-  const auto stopped_at = [&](std::size_t next, std::string line) {
-    for (std::size_t i = next; i < names.size(); ++i) {
-      line += (i == next ? "; not begun: " : ", ") + names[i];
-    }
-    with.screen.note(line);
-    return exit_code::interrupted;
-  };
   tally all;
-  for (std::size_t i = 0; i < names.size(); ++i) {
+  std::size_t begun = 0;
+  for (const std::string& name : names) {
+    ++begun;
     try {
-      act(names[i]);
+      act(name);
       all.succeeded();
     } catch (const error& failed) {
       if (interrupted() && failed.code() == errc::cancelled) {
-        return stopped_at(i + 1, fmt::format("interrupted; {} {}", names[i], undone));
+        with.screen.note(
+            fmt::format("interrupted; {} {}{}", name, untouched, not_begun(names, begun)));
+        return exit_code::interrupted;
       }
-      with.screen.fail(failed);
+      const bool unnamed =
+          names.size() > 1 && std::string_view(failed.what()).find(name) == std::string_view::npos;
+      with.screen.fail(unnamed ? fmt::format("{}: {}", name, failed.what()) : failed.what(),
+                       failed.hint());
       all.failed(exit_code_of(failed.code()));
     }
-    if (interrupted()) return stopped_at(i + 1, fmt::format("interrupted after {}", names[i]));
+    if (interrupted()) {
+      with.screen.note("interrupted" + not_begun(names, begun));
+      return exit_code::interrupted;
+    }
   }
   return all.code();
 }

@@ -5,6 +5,7 @@
 #include "cli/terminal.hpp"
 
 #include <CLI/App.hpp>
+#include <CLI/Validators.hpp>
 
 #include <functional>
 #include <string>
@@ -33,14 +34,17 @@ command add_list(CLI::App& app);
 command add_demo(CLI::App& app);
 command add_generate(CLI::App& app);
 
+/// For values that come out of a shell's variable: an empty one must not mean "as if not given".
+[[nodiscard]] CLI::Validator not_empty();
+
 /// --statement-timeout and --lock-timeout.
 void add_timeouts(CLI::App& parser, timeout_options& into);
 
 /// What happens to each of several items in turn: stops at an interruption, tells each failure, and
-/// sums up; `undone` tells what has become of the one that was interrupted. `act` returns normally
-/// or throws error.
+/// sums up. `act` returns normally or throws error; `untouched` is what is said of an item whose
+/// act was interrupted.
 exit_code for_each_name(const context& with, const std::vector<std::string>& names,
                         const std::function<void(const std::string&)>& act,
-                        std::string_view undone = "is as it was");
+                        std::string_view untouched = "is as it was");
 
 }  // namespace matview::cli

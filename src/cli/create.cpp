@@ -1,15 +1,15 @@
 #include "cli/command.hpp"
 #include "cli/report_table.hpp"
 #include "cli/run.hpp"
+#include <matview/identifier.hpp>
 #include <matview/views.hpp>
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
-#include <fstream>
-#include <iostream>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -31,17 +31,27 @@ struct create_arguments {
   timeout_options timeouts;
 };
 
+[[noreturn]] void refuse_file(const std::string& name) {
+  throw error(errc::invalid_option,
+              fmt::format("{} cannot be read: {}", name, std::strerror(errno)),
+              {.hint = "--file takes a file that holds one SELECT, or - for standard input"});
+}
+
+// Not std::ifstream: libstdc++ throws its own words for a folder, and drops the reason.
 std::string read_query(const create_arguments& given) {
   if (given.file.empty()) return given.sql;
-  if (given.file == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
-  errno = 0;
-  std::ifstream in(given.file, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(in), {});
-  if (!in || errno == EISDIR) {
-    throw error(errc::invalid_option,
-                fmt::format("{} cannot be read: {}", given.file, std::strerror(errno)),
-                {.hint = "--file takes a file that holds one SELECT, or - for standard input"});
+  const bool standard = given.file == "-";
+  const std::string name = standard ? "standard input" : given.file;
+  const auto close = [standard](std::FILE* file) { return standard ? 0 : std::fclose(file); };
+  const std::unique_ptr<std::FILE, decltype(close)> file(
+      standard ? stdin : std::fopen(given.file.c_str(), "re"), close);
+  if (!file) refuse_file(name);
+  std::string text;
+  std::array<char, 65536> buffer{};
+  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), file.get())) {
+    text.append(buffer.data(), got);
   }
+  if (std::ferror(file.get()) != 0) refuse_file(name);
   constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
   if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
   return text;
@@ -67,21 +77,37 @@ index_definition index_of(const std::string& columns, bool unique) {
   return out;
 }
 
-// A fault at a place in the query, told with the file that the query is from.
-error in_file(const error& failed, const std::string& file) {
-  if (file.empty() || file == "-" || !failed.position()) return failed;
-  return {failed.code(),
-          fmt::format("{}: {}", file, failed.what()),
-          {.sqlstate = failed.sqlstate(),
-           .hint = failed.hint(),
-           .position = failed.position(),
-           .connection_usable = failed.connection_usable()}};
+// Says --index where it is wrong: the columns' own check knows only names.
+CLI::Validator columns() {
+  const auto why = [](const std::string& text) {
+    try {
+      for (const std::string& column : index_of(text, false).columns) {
+        static_cast<void>(identifier::parse(column));
+      }
+      return std::string();
+    } catch (const error& wrong) {
+      return std::string(wrong.what());
+    }
+  };
+  return CLI::Validator(why, "");
 }
 
 asio::awaitable<void> create_one(const std::string& name, const std::string& query,
                                  const create_options& options, table& into) {
   const refresh_report report = co_await acreate_matview(name, query, options);
   add_report(into, report);
+}
+
+// Says in which file the fault is, when it is in one.
+error in_file(const create_arguments& given, const error& failed) {
+  const bool about_query = failed.position() || failed.code() == errc::invalid_select;
+  if (given.file.empty() || !about_query) return failed;
+  return {failed.code(),
+          fmt::format("{}: {}", given.file == "-" ? "standard input" : given.file, failed.what()),
+          {.sqlstate = failed.sqlstate(),
+           .hint = failed.hint(),
+           .position = failed.position(),
+           .connection_usable = failed.connection_usable()}};
 }
 
 exit_code create(const create_arguments& given, const context& with) {
@@ -97,16 +123,19 @@ exit_code create(const create_arguments& given, const context& with) {
   for (const auto& columns : given.indexes) options.indexes.push_back(index_of(columns, false));
   const std::string query = read_query(given);
   table done = report_table();
-  const auto act = [&](const std::string& name) {
-    try {
-      run_interruptibly(with.screen, "creating " + name, create_one(name, query, options, done));
-    } catch (const error& failed) {
-      const error told = in_file(failed, given.file);
-      add_failure(done, name, told);
-      throw error(told);
-    }
-  };
-  const exit_code code = for_each_name(with, {given.name}, act, "was not created");
+  const exit_code code = for_each_name(
+      with, {given.name},
+      [&](const std::string& name) {
+        try {
+          run_interruptibly(with.screen, "creating " + name,
+                            create_one(name, query, options, done));
+        } catch (const error& failed) {
+          const error told = in_file(given, failed);
+          add_failure(done, name, told);
+          throw error(told);
+        }
+      },
+      "was not created");
   write_result(done.text(with.options.format), work_is_done);
   return code;
 }
@@ -122,18 +151,21 @@ command add_create(CLI::App& app) {
   CLI::Option_group* query = parser->add_option_group("query", "Where the query comes from");
   query->add_option("--sql", given->sql, "The query itself")->type_name("SQL");
   query->add_option("--file", given->file, "A file that holds it, or - for standard input")
-      ->type_name("PATH");
+      ->type_name("PATH")
+      ->check(not_empty());
   query->require_option(1);
   parser->add_flag("--no-data", given->no_data, "Do not run the query yet");
   parser->add_flag("--if-not-exists", given->if_not_exists,
                    "Leave a materialized view of this name as it is");
   parser->add_option("--index", given->indexes, "Columns of an index, such as \"day, airport\"")
       ->type_name("COLUMNS")
+      ->check(columns())
       ->allow_extra_args(false);
   parser
       ->add_option("--unique-index", given->unique_indexes,
                    "Columns of a unique index; refresh --concurrently needs one")
       ->type_name("COLUMNS")
+      ->check(columns())
       ->allow_extra_args(false);
   parser->add_option("--comment", given->comment, "The view's COMMENT")->type_name("TEXT");
   add_timeouts(*parser, given->timeouts);

@@ -2,8 +2,8 @@
 #include "cli/demo_story.hpp"
 #include "cli/output.hpp"
 #include "cli/run.hpp"
+#include "pg/connection.hpp"
 #include "pg/embedded_server.hpp"
-#include "text/quote.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -29,10 +29,11 @@ struct demo_arguments {
 // A new folder; removed at the end unless it is kept.
 class temporary_folder final {
  public:
-  temporary_folder() : path_((fs::temp_directory_path() / "matview-demo-XXXXXX").string()) {
+  temporary_folder() : path_((parent() / "matview-demo-XXXXXX").string()) {
     if (mkdtemp(path_.data()) == nullptr) {
       throw error(errc::invalid_option,
-                  fmt::format("no temporary folder can be made: {}", std::strerror(errno)),
+                  fmt::format("no temporary folder can be made in {}: {}", parent().string(),
+                              std::strerror(errno)),
                   {.hint = "TMPDIR says where temporary files go"});
     }
   }
@@ -47,31 +48,53 @@ class temporary_folder final {
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
  private:
+  // Not fs::temp_directory_path(), whose error names neither the folder nor the variable.
+  static fs::path parent() {
+    const char* named = std::getenv("TMPDIR");
+    return named != nullptr && *named != '\0' ? fs::path(named) : fs::path("/tmp");
+  }
+
   std::string path_;
   bool kept_ = false;
 };
 
+// As sh reads it back.
+std::string shell_word(std::string_view text) {
+  constexpr std::string_view plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:@%,";
+  if (!text.empty() && text.find_first_not_of(plain) == std::string_view::npos) {
+    return std::string(text);
+  }
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
 // The command as it is to be typed, by root as the account the server runs as.
 std::string as_server_user(const pg::embedded_server& server, const std::string& command) {
   if (server.runs_as().empty()) return command;
-  return fmt::format("su {} -s /bin/sh -c {}", server.runs_as(), text::sql_literal(command));
+  return fmt::format("su {} -s /bin/sh -c {}", server.runs_as(), shell_word(command));
 }
 
 void tell_how_to_look(const pg::embedded_server& server) {
-  const std::string stop = fmt::format("{}/pg_ctl -D {}/data -m fast stop",
-                                       server.programs().string(), server.path().string());
+  const std::string stop =
+      fmt::format("{} -D {} -m fast stop", shell_word((server.programs() / "pg_ctl").string()),
+                  shell_word((server.path() / "data").string()));
   write_result(
-      fmt::format("\nThe server stays up. To look at it:\n\n  psql \"{}\"\n\n"
+      fmt::format("\nThe server stays up. To look at it:\n\n  psql {}\n\n"
                   "To end it:\n\n  {} && rm -r {}\n",
-                  server.conninfo(), as_server_user(server, stop), server.path().string()));
+                  shell_word(server.conninfo()), as_server_user(server, stop),
+                  shell_word(server.path().string())));
 }
 
 asio::awaitable<void> tell(const temporary_folder& folder, bool keep, log_sink log,
                            std::unique_ptr<pg::embedded_server>& server) {
   demo_story story(log);
   const auto start = [&] { return pg::embedded_server::use(folder.path(), log); };
+  co_await pg::shield_cancellation();
   co_await story.begin();
   server = co_await pg::on_helper_thread(start);
+  co_await pg::refuse_if_cancelled();  // Starting a server cannot be interrupted.
   co_await story.tell(server->conninfo(), keep);
 }
 

@@ -108,7 +108,6 @@ asio::awaitable<void> demo_story::begin() {
 }
 
 asio::awaitable<void> demo_story::tell(std::string conninfo, bool keep) {
-  co_await pg::shield_cancellation();
   configure({{"default", conninfo}});
   chapter("A private server");
   const std::string version = co_await ask("select current_setting('server_version')");

@@ -17,7 +17,12 @@ command add_generate(CLI::App& app) {
   parser->group("");
   parser->add_option("WHAT", *what, "man, bash, zsh or fish")
       ->required()
-      ->check(CLI::IsMember({"man", "bash", "zsh", "fish"}));
+      ->check(CLI::Validator(
+          [](const std::string& page) {
+            const bool known = page == "man" || page == "bash" || page == "zsh" || page == "fish";
+            return known ? std::string() : "\"" + page + "\" is not man, bash, zsh or fish";
+          },
+          ""));
   const CLI::App* root = &app;
   return {parser,
           [what, root](const context&) {

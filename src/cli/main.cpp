@@ -5,9 +5,11 @@
 #include "cli/run.hpp"
 #include "cli/secrets.hpp"
 #include "cli/suggestion.hpp"
+#include "text/quote.hpp"
 #include <matview/databases.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -35,9 +37,21 @@ fs::path default_config() {
   return {};
 }
 
+// An alias that nobody has written must not be in the message.
+void configure_url(const std::string& url) {
+  try {
+    configure({{"default", url}});
+  } catch (const error& refused) {
+    std::string_view why = refused.what();
+    constexpr std::string_view alias = "database \"default\": ";
+    if (why.starts_with(alias)) why.remove_prefix(alias.size());
+    throw error(refused.code(), fmt::format("--url: {}", why), {.hint = refused.hint()});
+  }
+}
+
 void configure_databases_from(const global_options& options) {
   if (!options.url.empty()) {
-    configure({{"default", options.url}});
+    configure_url(options.url);
   } else if (!options.config.empty()) {
     load_config(options.config);
   } else if (const fs::path found = default_config(); !found.empty() && fs::exists(found)) {
@@ -45,16 +59,34 @@ void configure_databases_from(const global_options& options) {
   }
 }
 
-exit_code refuse_usage(command_line& line, const CLI::ParseError& wrong,
-                       const std::vector<std::string>& arguments) {
+// CLI11 misses a command before it looks at the words that it could not place, and lists those
+// backwards.
+std::string what_is_wrong(const CLI::App& where, const CLI::ParseError& wrong,
+                          const std::vector<std::string>& unplaced) {
+  const bool command_missing = where.get_parent() == nullptr && wrong.get_name() == "RequiredError";
+  if (command_missing && unplaced.empty()) {
+    return "a command is missing: create, refresh, drop, list or demo";
+  }
+  if (command_missing && !unplaced.front().starts_with('-')) {
+    return fmt::format("{} is not a command", text::shown(unplaced.front()));
+  }
+  if (command_missing || wrong.get_name() == "ExtrasError") {
+    return fmt::format("not expected: {}", fmt::join(unplaced, " "));
+  }
+  return wrong.what();
+}
+
+exit_code refuse_usage(command_line& line, const CLI::ParseError& wrong) {
   const CLI::App* where = &line.app();
   for (const CLI::App* sub : where->get_subcommands()) where = sub;
   const std::string help =
       where == &line.app() ? "matview --help" : fmt::format("matview {} --help", where->get_name());
-  const std::string closest = suggestion(*where, arguments);
+  const std::vector<std::string> unplaced = line.app().remaining(true);
+  const std::string closest = suggestion(*where, unplaced);
   terminal(line.options())
-      .fail(wrong.what(), closest.empty() ? "see " + help
-                                          : fmt::format("did you mean {}? See {}", closest, help));
+      .fail(
+          without_passwords(what_is_wrong(*where, wrong, unplaced)),
+          closest.empty() ? "see " + help : fmt::format("did you mean {}? See {}", closest, help));
   return exit_code::usage;
 }
 
@@ -92,7 +124,7 @@ exit_code run_arguments(const std::vector<std::string>& arguments) {
     line.app().exit(asked, out, out);
     return write_help(line, out.str());
   } catch (const CLI::ParseError& wrong) {
-    return refuse_usage(line, wrong, arguments);
+    return refuse_usage(line, wrong);
   }
   return run_command(line);
 }

@@ -87,7 +87,8 @@ Without a configuration and without \fBMATVIEW_URL\fR, libpq's own environment c
 .SH FILES
 .TP
 .I matview.toml
-The configuration, in the current folder or else in \fI~/.config/matview/\fR:
+The configuration, in the current folder or else in \fI$XDG_CONFIG_HOME/matview/\fR
+(\fI~/.config/matview/\fR):
 .PP
 .nf
     [databases]

@@ -58,6 +58,12 @@ std::string escaped_for_tsv(std::string_view cell) {
 
 void table::add(std::vector<std::string> cells, boost::json::object values,
                 std::vector<std::string> plain) {
+  // A row is one line, and nothing in it may act on the terminal.
+  for (std::string& cell : cells) {
+    std::replace_if(
+        cell.begin(), cell.end(),
+        [](char c) { return (static_cast<unsigned char>(c) < ' ') || c == 0x7f; }, ' ');
+  }
   rows_.push_back(std::move(cells));
   values_.emplace_back(std::move(values));
   plain_.push_back(std::move(plain));

@@ -1,10 +1,12 @@
 #include "cli/parser.hpp"
 
+#include "cli/command.hpp"
 #include "cli/version.hpp"
 
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <CLI/Validators.hpp>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
@@ -14,8 +16,17 @@ namespace matview::cli {
 
 namespace {
 
-const std::map<std::string, output_format> formats{
-    {"table", output_format::table}, {"json", output_format::json}, {"tsv", output_format::tsv}};
+// Not CLI::CheckedTransformer: it takes the enumerators' numbers, too, and its message is for
+// programmers.
+void parse_format(const std::string& text, output_format& into) {
+  static const std::map<std::string, output_format> formats{
+      {"table", output_format::table}, {"json", output_format::json}, {"tsv", output_format::tsv}};
+  const auto found = formats.find(text);
+  if (found == formats.end()) {
+    throw CLI::ValidationError("--format", fmt::format("\"{}\" is not table, json or tsv", text));
+  }
+  into = found->second;
+}
 
 void add_globals(CLI::App& app, global_options& into) {
   app.add_option("--database", into.database, "The database, by its alias in the configuration")
@@ -25,15 +36,15 @@ void add_globals(CLI::App& app, global_options& into) {
                  "The database, by its address: postgresql://USER@HOST/NAME or embedded:PATH. A "
                  "password is better kept in ~/.pgpass or in $MATVIEW_URL")
       ->type_name("URL")
+      ->check(not_empty())
       ->excludes("--database");
   app.add_option("--config", into.config,
                  "The configuration (default: matview.toml here, then in the user's config folder)")
       ->type_name("FILE")
-      ->check(CLI::Validator(
-          [](const std::string& file) { return std::string(file.empty() ? "it is empty" : ""); },
-          ""));
-  app.add_option("--format", into.format, "How results are written: table, json or tsv")
-      ->transform(CLI::CheckedTransformer(formats).description(""))
+      ->check(not_empty());
+  app.add_option_function<std::string>(
+         "--format", [&into](const std::string& text) { parse_format(text, into.format); },
+         "How results are written: table, json or tsv")
       ->type_name("FORMAT")
       ->default_str("table");
   app.add_flag("-q,--quiet", into.quiet, "Say nothing on stderr but errors");
@@ -57,7 +68,7 @@ command_line::command_line()
   for (const command& known : commands_) {
     known.parser->fallthrough();
     known.parser->set_help_flag("-h,--help", "Show this help");
-    known.parser->footer("Global options (--database, --url, --format, ...): matview --help");
+    known.parser->footer("Global options (--url, --database, --format ...): see matview --help");
   }
 }
 

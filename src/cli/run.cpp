@@ -31,7 +31,10 @@ std::atomic<bool> asked_to_stop = false;
 class supervisor final {
  public:
   supervisor(const terminal& screen, std::string what)
-      : screen_(screen), what_(std::move(what)), signals_(loop_, SIGINT, SIGTERM), ticker_(loop_) {}
+      : screen_(screen),
+        what_(std::move(what)),
+        signals_(loop_, SIGINT, SIGTERM, SIGHUP),
+        ticker_(loop_) {}
 
   void run(asio::awaitable<void> work) {
     std::exception_ptr failure;
@@ -45,10 +48,22 @@ class supervisor final {
     if (screen_.interactive()) await_tick(first_progress);
     loop_.run();
     screen_.progress({});
-    if (failure) std::rethrow_exception(failure);
+    if (failure) rethrow(failure);
   }
 
  private:
+  // An interrupted wait of the event loop's own, or two at once (operator&&), is an interruption.
+  [[noreturn]] static void rethrow(const std::exception_ptr& failure) {
+    try {
+      std::rethrow_exception(failure);
+    } catch (const error&) {
+      throw;
+    } catch (const std::exception&) {
+      if (asked_to_stop) throw error(errc::cancelled, "the operation was cancelled");
+      throw;
+    }
+  }
+
   void await_signal() {
     signals_.async_wait([this](const boost::system::error_code& ended, int) {
       if (ended) return;

@@ -16,7 +16,8 @@ std::vector<std::string> known_words(const CLI::App& where) {
     }
     for (const CLI::App* sub : level->get_subcommands([](const CLI::App*) { return true; })) {
       if (!sub->get_name().empty()) {
-        out.push_back(sub->get_name());
+        // A command may stand only where none has been given; a hidden one is for the build.
+        if (level == &where && !sub->get_group().empty()) out.push_back(sub->get_name());
       } else {
         for (const CLI::Option* option : sub->get_options()) {
           for (const std::string& name : option->get_lnames()) out.push_back("--" + name);
@@ -44,15 +45,25 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-std::string suggestion(const CLI::App& where, const std::vector<std::string>& arguments) {
+std::string suggestion(const CLI::App& where, const std::vector<std::string>& unknown) {
   const std::vector<std::string> known = known_words(where);
-  for (const std::string& argument : arguments) {
-    const std::string word = argument.substr(0, argument.find('='));
-    if (std::find(known.begin(), known.end(), word) != known.end()) continue;
+  for (const std::string& argument : unknown) {
+    std::string word = argument.substr(0, argument.find('='));
+    std::replace(word.begin(), word.end(), '_', '-');
+    std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) {
+      return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    });
+    std::size_t best = word.size() <= 3 ? 2 : 3;  // one less is the most that may differ
+    std::string closest;
     for (const std::string& candidate : known) {
-      const bool both_options = candidate.starts_with("--") == word.starts_with("--");
-      if (both_options && edit_distance(word, candidate) <= 2 && word.size() > 3) return candidate;
+      if (candidate.starts_with("--") != word.starts_with("--")) continue;
+      const bool begun = word.size() > 4 && candidate.starts_with(word);
+      const std::size_t distance = begun ? 1 : edit_distance(word, candidate);
+      if (distance >= best) continue;
+      best = distance;
+      closest = candidate;
     }
+    if (!closest.empty()) return closest;
   }
   return {};
 }

@@ -19,6 +19,17 @@ void put(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
+// Present and not empty: https://no-color.org
+bool is_set(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && *value != '\0';
+}
+
+bool is_dumb() {
+  const char* term = std::getenv("TERM");
+  return term != nullptr && std::string_view(term) == "dumb";
+}
+
 std::string indented(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -33,19 +44,23 @@ std::string indented(std::string_view text) {
 terminal::terminal(const global_options& options)
     : quiet_(options.quiet),
       verbose_(options.verbose),
-      interactive_(isatty(STDERR_FILENO) == 1 && !options.quiet),
-      color_(isatty(STDERR_FILENO) == 1 && !options.no_color &&
-             std::getenv("NO_COLOR") == nullptr) {}
+      interactive_(isatty(STDERR_FILENO) == 1 && !options.quiet && !is_dumb()),
+      color_(isatty(STDERR_FILENO) == 1 && !options.no_color && !is_dumb() && !is_set("NO_COLOR")) {
+}
 
 void terminal::fail(const error& failed) const {
-  fail(failed.what(), failed.hint());
+  // These quote what was typed in the place of something else: a URL, perhaps.
+  const bool quotes = failed.code() == errc::invalid_identifier ||
+                      failed.code() == errc::unknown_database ||
+                      failed.code() == errc::invalid_option;
+  fail(quotes ? without_passwords(failed.what()) : failed.what(), failed.hint());
 }
 
 void terminal::fail(std::string_view message, std::string_view hint) const {
   progress({});
   put(fmt::format("matview: {}error:{} {}\n", color_ ? "\x1b[1;31m" : "", color_ ? "\x1b[0m" : "",
-                  indented(without_passwords(message))));
-  if (!hint.empty()) put(fmt::format("  hint: {}\n", indented(without_passwords(hint))));
+                  indented(message)));
+  if (!hint.empty()) put(fmt::format("  hint: {}\n", indented(hint)));
 }
 
 void terminal::note(std::string_view line) const {
@@ -55,7 +70,8 @@ void terminal::note(std::string_view line) const {
 }
 
 void terminal::progress(std::string_view line) const {
-  if (!interactive_) return;
+  if (!interactive_ || (line.empty() && !progress_shown_)) return;
+  progress_shown_ = !line.empty();
   put(fmt::format("\r\x1b[K{}", line));
   std::fflush(stderr);
 }

@@ -36,6 +36,7 @@ class terminal final {
   bool verbose_;
   bool interactive_;
   bool color_;
+  mutable bool progress_shown_ = false;
 };
 
 }  // namespace matview::cli

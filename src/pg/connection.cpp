@@ -34,7 +34,10 @@ asio::awaitable<wait_end> wait_until(asio::posix::stream_descriptor& socket, wai
 }
 
 [[noreturn]] void fail_to_connect(const std::string& why) {
-  throw error(errc::connection_failed, why, {.connection_usable = false});
+  throw error(errc::connection_failed, why,
+              {.hint = "is this the right server, and does it run? Its address is the url of the "
+                       "alias, $MATVIEW_URL, or libpq's environment (PGHOST ...)",
+               .connection_usable = false});
 }
 
 void set_keepalives(std::vector<const char*>& keywords, std::vector<const char*>& values) {
@@ -64,7 +67,13 @@ connection_handle start_connecting(const std::string& conninfo) {
 
 // The server's words without libpq's line breaks.
 std::string why_of(const PGconn* raw) {
-  return one_line(PQerrorMessage(raw));
+  std::string words = PQerrorMessage(raw);
+  while (!words.empty() && words.back() == '\n') words.pop_back();
+  // libpq puts its question, and each address tried, on a line of its own.
+  for (std::size_t at = 0; (at = words.find('\n', at)) != std::string::npos; at += 2) {
+    words.replace(at, 1, "; ");
+  }
+  return one_line(words);
 }
 
 struct free_cancel {

@@ -75,7 +75,13 @@ void configure_databases(std::map<std::string, database_settings> databases) {
 }
 
 void load_config(const std::filesystem::path& toml) {
-  configure_databases(pg::read_config(toml));
+  std::map<std::string, database_settings> settings = pg::read_config(toml);
+  try {
+    configure_databases(std::move(settings));
+  } catch (const error& refused) {
+    throw error(refused.code(), fmt::format("{}: {}", toml.string(), refused.what()),
+                {.hint = refused.hint()});
+  }
 }
 
 std::vector<std::string> database_aliases() {
