@@ -204,7 +204,7 @@ TEST_F(CliBadInput, AFolderIsNoFile) {
                {folder.path().string(), "Is a directory", "--file"});
 }
 
-TEST_F(CliBadInput, DISABLED_DISABLED_AFileOfBytesThatAreNoTextIsRefused) {
+TEST_F(CliBadInput, DISABLED_AFileOfBytesThatAreNoTextIsRefused) {
   expect_usage(
       {"create", "v2", "--file", folder.write("picture.sql", std::string("\x89PNG\0\1", 6))},
       {"NUL"});
