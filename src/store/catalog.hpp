@@ -32,7 +32,8 @@ asio::awaitable<std::optional<relation>> find_relation(pg::connection& on, const
 /// The materialized views of a schema, sorted by the bytes of their names.
 asio::awaitable<std::vector<matview_info>> list_matviews(pg::connection& on, std::string schema);
 
-/// Sessions that hold or await a lock on the relation, as text: `pid 42 (psql, ann): UPDATE ...`.
+/// Sessions that hold a lock on the relation, at most three, as text: `pid 42 (psql, ann): UPDATE
+/// ...`.
 asio::awaitable<std::vector<std::string>> lock_holders(pg::connection& on, const identifier& name);
 
 /// Columns by which the rows of the view are now different and not null: the shortest prefix of
