@@ -1,5 +1,6 @@
 #include "cli/command.hpp"
 
+#include "cli/report_table.hpp"
 #include "cli/run.hpp"
 #include <matview/identifier.hpp>
 
@@ -39,21 +40,21 @@ std::string not_begun(const std::vector<std::string>& names, std::size_t done) {
 }  // namespace
 
 exit_code for_each_name(const context& with, const std::vector<std::string>& names,
-                        const std::function<void(const std::string&)>& act,
-                        std::string_view untouched) {
+                        const work_on_views& work, table done) {
   for (const std::string& name : names) static_cast<void>(identifier::parse(name));
   tally all;
   std::size_t begun = 0;
   for (const std::string& name : names) {
     ++begun;
     try {
-      act(name);
+      run_interruptibly(with.screen, fmt::format("{} {}", work.doing, name), work.act(name, done));
       all.succeeded();
     } catch (const error& failed) {
+      add_failure(done, name, failed);
       if (interrupted() && failed.code() == errc::cancelled) {
         with.screen.note(
-            fmt::format("interrupted; {} {}{}", name, untouched, not_begun(names, begun)));
-        return exit_code::interrupted;
+            fmt::format("interrupted; {} {}{}", name, work.untouched, not_begun(names, begun)));
+        break;
       }
       const bool unnamed =
           names.size() > 1 && std::string_view(failed.what()).find(name) == std::string_view::npos;
@@ -63,10 +64,11 @@ exit_code for_each_name(const context& with, const std::vector<std::string>& nam
     }
     if (interrupted()) {
       with.screen.note("interrupted" + not_begun(names, begun));
-      return exit_code::interrupted;
+      break;
     }
   }
-  return all.code();
+  write_result(done.text(with.options.format), work_is_done);
+  return interrupted() ? exit_code::interrupted : all.code();
 }
 
 }  // namespace matview::cli

@@ -2,7 +2,9 @@
 
 #include "cli/exit_code.hpp"
 #include "cli/options.hpp"
+#include "cli/output.hpp"
 #include "cli/terminal.hpp"
+#include "pg/asio.hpp"
 
 #include <CLI/App.hpp>
 #include <CLI/Validators.hpp>
@@ -40,11 +42,17 @@ command add_generate(CLI::App& app);
 /// --statement-timeout and --lock-timeout.
 void add_timeouts(CLI::App& parser, timeout_options& into);
 
-/// What happens to each of several items in turn: stops at an interruption, tells each failure, and
-/// sums up. `act` returns normally or throws error; `untouched` is what is said of an item whose
-/// act was interrupted.
+/// What a command does to each of the views that it is given.
+struct work_on_views {
+  std::string_view doing;                       ///< For the person who waits: `refreshing`.
+  std::string_view untouched = "is as it was";  ///< Of a view whose work was interrupted.
+  /// Does it to the view of this name and adds what was done to the table, or throws error.
+  std::function<asio::awaitable<void>(const std::string&, table&)> act;
+};
+
+/// Does the work to one view after the other: stops at an interruption, tells each failure on
+/// standard error, and writes what was done, in `done`, to standard output.
 exit_code for_each_name(const context& with, const std::vector<std::string>& names,
-                        const std::function<void(const std::string&)>& act,
-                        std::string_view untouched = "is as it was");
+                        const work_on_views& work, table done);
 
 }  // namespace matview::cli

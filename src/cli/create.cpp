@@ -1,6 +1,5 @@
 #include "cli/command.hpp"
 #include "cli/report_table.hpp"
-#include "cli/run.hpp"
 #include <matview/identifier.hpp>
 #include <matview/views.hpp>
 
@@ -92,12 +91,6 @@ CLI::Validator columns() {
   return CLI::Validator(why, "");
 }
 
-asio::awaitable<void> create_one(const std::string& name, const std::string& query,
-                                 const create_options& options, table& into) {
-  const refresh_report report = co_await acreate_matview(name, query, options);
-  add_report(into, report);
-}
-
 // Says in which file the fault is, when it is in one.
 error in_file(const create_arguments& given, const error& failed) {
   const bool about_query = failed.position() || failed.code() == errc::invalid_select;
@@ -108,6 +101,16 @@ error in_file(const create_arguments& given, const error& failed) {
            .hint = failed.hint(),
            .position = failed.position(),
            .connection_usable = failed.connection_usable()}};
+}
+
+asio::awaitable<void> create_one(const create_arguments& given, const std::string& query,
+                                 const create_options& options, table& into) {
+  try {
+    const refresh_report report = co_await acreate_matview(given.name, query, options);
+    add_report(into, report);
+  } catch (const error& failed) {
+    throw error(in_file(given, failed));
+  }
 }
 
 exit_code create(const create_arguments& given, const context& with) {
@@ -122,22 +125,12 @@ exit_code create(const create_arguments& given, const context& with) {
     options.indexes.push_back(index_of(columns, true));
   for (const auto& columns : given.indexes) options.indexes.push_back(index_of(columns, false));
   const std::string query = read_query(given);
-  table done = report_table();
-  const exit_code code = for_each_name(
-      with, {given.name},
-      [&](const std::string& name) {
-        try {
-          run_interruptibly(with.screen, "creating " + name,
-                            create_one(name, query, options, done));
-        } catch (const error& failed) {
-          const error told = in_file(given, failed);
-          add_failure(done, name, told);
-          throw error(told);
-        }
-      },
-      "was not created");
-  write_result(done.text(with.options.format), work_is_done);
-  return code;
+  const auto act = [&](const std::string&, table& into) {
+    return create_one(given, query, options, into);
+  };
+  return for_each_name(with, {given.name},
+                       {.doing = "creating", .untouched = "was not created", .act = act},
+                       report_table());
 }
 
 }  // namespace

@@ -1,8 +1,6 @@
 #include "views/drop.hpp"
 
 #include "cli/command.hpp"
-#include "cli/report_table.hpp"
-#include "cli/run.hpp"
 #include <matview/views.hpp>
 
 #include <memory>
@@ -35,17 +33,11 @@ exit_code drop(const drop_arguments& given, const context& with) {
       .statement_timeout = optional_interval(given.timeouts.statement_timeout),
       .lock_timeout = optional_interval(given.timeouts.lock_timeout),
       .log = with.screen.log()};
-  table done({{"VIEW"}, {"RESULT"}});
-  const exit_code code = for_each_name(with, given.names, [&](const std::string& name) {
-    try {
-      run_interruptibly(with.screen, "dropping " + name, drop_one(name, options, done));
-    } catch (const error& failed) {
-      add_failure(done, name, failed);
-      throw;
-    }
-  });
-  write_result(done.text(with.options.format), work_is_done);
-  return code;
+  const auto act = [&](const std::string& name, table& into) {
+    return drop_one(name, options, into);
+  };
+  return for_each_name(with, given.names, {.doing = "dropping", .act = act},
+                       table({{"VIEW"}, {"RESULT"}}));
 }
 
 }  // namespace

@@ -40,7 +40,11 @@ void hide_parameters(char* begin, char* end) noexcept {
     const bool quoted = value != end && *value == '\'';
     if (quoted) ++value;
     char* stop = value;
-    while (stop != end && *stop != (quoted ? '\'' : ' ') && (quoted || *stop != '&')) ++stop;
+    while (stop != end && *stop != (quoted ? '\'' : ' ') && (quoted || *stop != '&')) {
+      // A backslash is libpq's way to write a quote or a blank; in a message it may be doubled.
+      while (*stop == '\\' && stop + 1 != end) ++stop;
+      ++stop;
+    }
     blot(value, stop);
     at = stop;
   }

@@ -128,6 +128,7 @@ asio::awaitable<connection_handle> establish(std::string conninfo, deadline unti
       end = co_await wait_until(*socket, side, until);
     }
     if (end == wait_end::cancelled) throw_cancelled();
+    co_await refuse_if_cancelled();  // A socket that was ready at the same moment comes first.
     if (end == wait_end::timed_out) {
       fail_to_connect(fmt::format("no answer within the connect timeout from {}",
                                   describe(libpq_target{conninfo})));
@@ -283,11 +284,14 @@ asio::awaitable<void> connection::flush(interruptible mode) {
 asio::awaitable<void> connection::wait(wait_type side, interruptible mode) {
   for (;;) {
     const auto [failed] = co_await socket_->async_wait(side, as_value);
-    if (!failed) co_return;
-    if (mode == interruptible::yes) {
+    // Not `failed` alone: a socket that was ready at the same moment swallows the cancellation.
+    const auto state = co_await asio::this_coro::cancellation_state;
+    const bool asked = state.cancelled() != asio::cancellation_type::none;
+    if (asked && mode == interruptible::yes) {
       co_await cancel_and_drain();
       throw_cancelled();
     }
+    if (!failed) co_return;
     // A second request to stop, while the first one is being carried out: go on.
   }
 }

@@ -34,6 +34,12 @@ std::string_view value_of(const PQconninfoOption* options, std::string_view keyw
   return {};
 }
 
+// libpq refuses a port that is no number only while it connects, and quotes it, which may be a part
+// of a password.
+bool has_readable_port(const PQconninfoOption* options) {
+  return value_of(options, "port").find_first_not_of("0123456789,") == std::string_view::npos;
+}
+
 // `sqlite` of `sqlite:///x`; nothing for `host=a port=1` and for a bare name.
 std::optional<std::string_view> scheme_of(std::string_view url) {
   const std::size_t colon = url.find_first_of(":= '");
@@ -66,7 +72,8 @@ target parse_target(std::string_view url) {
                              : "write postgresql://USER@HOST/DATABASE or embedded:PATH"});
   }
   std::string conninfo(url);
-  if (!parse(conninfo) || (scheme && splits_password(url))) {
+  const conninfo_options options = parse(conninfo);
+  if (!options || !has_readable_port(options.get()) || (scheme && splits_password(url))) {
     throw error(errc::invalid_option, "the connection string cannot be read",
                 {.hint = "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for @, %3A "
                          "for :, %2F for / and %25 for % in a password, or host=... dbname=... "

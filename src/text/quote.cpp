@@ -1,5 +1,7 @@
 #include "text/quote.hpp"
 
+#include "text/utf8.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,16 +9,6 @@
 namespace matview::text {
 
 namespace {
-
-bool starts_character(char c) {
-  return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
-}
-
-// How many columns a terminal is moved by: characters, not bytes. Wide characters count as one,
-// which puts the caret a little to the left after East Asian text.
-std::size_t characters(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), starts_character));
-}
 
 std::size_t byte_offset(std::string_view text, std::size_t position) {
   std::size_t seen = 0;
@@ -82,8 +74,9 @@ std::string caret_lines(std::string_view text, std::size_t position) {
   }
   std::string line(text.substr(begin, end - begin));
   std::replace_if(
-      line.begin(), line.end(), [](char c) { return c == '\t' || c == '\r'; }, ' ');
+      line.begin(), line.end(), [](char c) { return c >= 0 && c < ' '; }, ' ');
   const std::string head = fmt::format("line {}: {}", line_number, cut_left ? "..." : "");
+  // Wide characters count as one column, which puts the caret a little to the left after them.
   const std::size_t indent = head.size() + characters(text.substr(begin, at - begin));
   return fmt::format("{}{}{}\n{:>{}}", head, line, cut_right ? "..." : "", '^', indent + 1);
 }

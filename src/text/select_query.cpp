@@ -1,6 +1,7 @@
 #include "text/select_query.hpp"
 
 #include "text/quote.hpp"
+#include "text/utf8.hpp"
 
 #include <boost/json/monotonic_resource.hpp>
 #include <boost/json/parse.hpp>
@@ -80,9 +81,7 @@ constexpr std::string_view wanted = "write one SELECT, VALUES, TABLE or WITH ...
 std::size_t position_of(std::string_view sql, std::int64_t byte) {
   const auto end = sql.begin() + static_cast<long>(std::clamp<std::int64_t>(
                                      byte, 0, static_cast<std::int64_t>(sql.size())));
-  return 1 + static_cast<std::size_t>(std::count_if(sql.begin(), end, [](char c) {
-           return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
-         }));
+  return 1 + characters({sql.begin(), end});
 }
 
 std::int64_t integer_at(const json::object& object, std::string_view key) {
@@ -258,6 +257,14 @@ select_query select_query::parse(std::string_view sql) {
                 fmt::format("a query of {} bytes is too long; at most {} bytes are accepted",
                             sql.size(), longest_query),
                 {.hint = "keep large constant data in a table and select from it"});
+  }
+  if (const std::size_t wrong = invalid_utf8(sql); wrong != std::string_view::npos) {
+    const std::string_view readable = sql.substr(0, wrong);
+    throw error(errc::invalid_select,
+                fmt::format("the query is not UTF-8: byte 0x{:02x} in line {}",
+                            static_cast<unsigned char>(sql[wrong]),
+                            1 + std::count(readable.begin(), readable.end(), '\n')),
+                {.hint = "save the text as UTF-8", .position = 1 + characters(readable)});
   }
   const std::string text(sql);
   std::size_t end = 0;

@@ -67,38 +67,47 @@ asio::awaitable<pg::result> finish_view(pg::transaction& in, std::string sql) {
               {.sqlstate = failure->sqlstate(), .hint = failure->hint()});
 }
 
+// The report of a view that is there already, or nothing if its name is free.
+asio::awaitable<std::optional<refresh_report>> there_already(pg::transaction& in,
+                                                             const std::string& preamble,
+                                                             const identifier& view) {
+  const auto results = co_await in.run(preamble + relation_in_place(view));
+  const pg::result& there = results.back();
+  if (there.rows() == 0) co_return std::nullopt;
+  const std::string quoted = there.string(0, 0);
+  const char kind = there.text(0, 1).front();
+  if (kind != 'm') {
+    throw error(errc::view_exists,
+                fmt::format("{} is there already: {}", quoted, store::kind_name(kind)),
+                {.sqlstate = "42P07", .hint = "choose another name"});
+  }
+  const auto size = co_await in.run(measure(quoted));
+  co_return measured(size.back(), refresh_mode::none, "it was there already and is left as it is");
+}
+
 asio::awaitable<refresh_report> create_in(pg::transaction& in, const std::string& preamble,
                                           const create_request& request) {
   const create_options& options = request.options;
-  const create_statement statement =
-      create(request.view, request.query, options.if_not_exists, options.with_data);
-  const std::string place = relation_in_place(request.view);
-  const std::string before = preamble + place + "; ";
+  std::string before = preamble;
+  if (options.if_not_exists) {
+    std::optional<refresh_report> there = co_await there_already(in, preamble, request.view);
+    if (there) co_return std::move(*there);
+    before.clear();
+  }
+  const create_statement statement = create(request.view, request.query, options.with_data);
   std::vector<pg::result> results;
   std::optional<error> failure;
   try {
-    results = co_await in.run(before + statement.sql + "; " + place);
+    results = co_await in.run(before + statement.sql + "; " + relation_in_place(request.view));
   } catch (const error& failed) {
     failure = in_query(failed, request, before.size() + statement.query_offset);
   }
   if (failure) throw error(*failure);
 
-  const pg::result& there = results.at(results.size() - 3);
   const pg::result& created = results.at(results.size() - 2);
   const pg::result& now = results.back();
   if (now.rows() == 0) throw error(errc::server_error, "the view vanished while it was created");
   const std::string quoted = now.string(0, 0);
-  if (options.if_not_exists && there.rows() > 0) {
-    const char kind = now.text(0, 1).front();
-    if (kind != 'm') {
-      throw error(errc::view_exists,
-                  fmt::format("{} is there already: {}", quoted, store::kind_name(kind)),
-                  {.sqlstate = "42P07", .hint = "choose another name"});
-    }
-    const auto size = co_await in.run(measure(quoted));
-    co_return measured(size.back(), refresh_mode::none,
-                       "it was there already and is left as it is");
-  }
 
   std::string rest;
   for (const checked_index& index : request.indexes) rest += index.create_on(quoted) + "; ";
@@ -135,7 +144,7 @@ asio::awaitable<refresh_report> create_on(pg::connection& on, const create_reque
   } catch (const error& failed) {
     if (!request.options.if_not_exists || failed.code() != errc::view_exists) throw;
   }
-  // IF NOT EXISTS does not see what another session is just creating; by now it is there.
+  // Another session created it between the look and the CREATE.
   co_return co_await create_once(on, request);
 }
 

@@ -66,10 +66,8 @@ std::string checked_index::create_on(std::string_view quoted_view) const {
                      fmt::join(quoted, ", "));
 }
 
-create_statement create(const identifier& view, const text::select_query& query, bool if_not_exists,
-                        bool with_data) {
-  const std::string head = fmt::format("CREATE MATERIALIZED VIEW {}{} AS ",
-                                       if_not_exists ? "IF NOT EXISTS " : "", view.quoted());
+create_statement create(const identifier& view, const text::select_query& query, bool with_data) {
+  const std::string head = fmt::format("CREATE MATERIALIZED VIEW {} AS ", view.quoted());
   // The line break ends a comment that the query may end with.
   return {fmt::format("{}{}\nWITH {}DATA", head, query.text(), with_data ? "" : "NO "),
           head.size()};

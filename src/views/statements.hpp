@@ -57,8 +57,9 @@ struct create_statement {
   std::size_t query_offset;
 };
 
+/// Without IF NOT EXISTS: that would not tell whether it created anything.
 [[nodiscard]] create_statement create(const identifier& view, const text::select_query& query,
-                                      bool if_not_exists, bool with_data);
+                                      bool with_data);
 [[nodiscard]] std::string comment(std::string_view quoted_view, std::string_view comment);
 [[nodiscard]] std::string refresh(const identifier& view, bool concurrently);
 [[nodiscard]] std::string drop(const identifier& view, bool if_exists, bool cascade);

@@ -166,6 +166,7 @@ INSTANTIATE_TEST_SUITE_P(
          {"list", "--url", "postgresql+psycopg2://a@b/c"},
          {"PostgreSQL-only", "without a driver's name"}},
         {"BadEscape", {"list", "--url", "postgresql://u:%zz@h/d"}, {"cannot be read", "%25"}},
+        {"BadPort", {"list", "--url", "postgresql://u@h:port:1/d"}, {"cannot be read"}},
         {"BareWord", {"list", "--url", "sales"}, {"cannot be read", "postgresql://"}},
         {"UnknownKeyword", {"list", "--url", "host=/tmp databse=x"}, {"cannot be read"}},
     }),
@@ -204,7 +205,7 @@ TEST_F(CliBadInput, AFolderIsNoFile) {
                {folder.path().string(), "Is a directory", "--file"});
 }
 
-TEST_F(CliBadInput, DISABLED_AFileOfBytesThatAreNoTextIsRefused) {
+TEST_F(CliBadInput, AFileOfBytesThatAreNoTextIsRefused) {
   expect_usage(
       {"create", "v2", "--file", folder.write("picture.sql", std::string("\x89PNG\0\1", 6))},
       {"NUL"});

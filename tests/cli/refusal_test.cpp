@@ -27,7 +27,7 @@ TEST_F(CliRefusal, OfAViewThatIsThere) {
                  {"public.v is there already", "a materialized view", "--if-not-exists"});
 }
 
-TEST_F(CliRefusal, DISABLED_OfANameThatATableHas) {
+TEST_F(CliRefusal, OfANameThatATableHas) {
   for (const auto& more : std::vector<std::vector<std::string>>{{}, {"--if-not-exists"}}) {
     std::vector<std::string> arguments{"create", "t", "--sql", "SELECT 1 AS a"};
     arguments.insert(arguments.end(), more.begin(), more.end());

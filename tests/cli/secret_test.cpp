@@ -35,6 +35,8 @@ INSTANTIATE_TEST_SUITE_P(
                     secret_row{"UriParameter",
                                "postgresql:///d?host=/nonexistent&password=hunter2"},
                     secret_row{"KeyValue", "host=/nonexistent user=u password=hunter2"},
+                    secret_row{"KeyValueQuotedWithQuote",
+                               R"(host=/nonexistent password='x\'hunter2')"},
                     secret_row{"KeyValueQuoted", "host=/nonexistent password = 'hunter2' dbname=d"},
                     secret_row{"MalformedPort", "postgresql://u:hunter2@h:no:port/d"},
                     secret_row{"MalformedEscape", "postgresql://u:hunter2%zz@h/d"},

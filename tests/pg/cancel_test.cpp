@@ -107,6 +107,20 @@ TEST_P(CancellingByType, ARefreshStopsItInTheServerAndKeepsTheOldContents) {
   }
 }
 
+// Its notices keep the socket readable: the wait that is cancelled has always just ended well.
+TEST_P(CancellingByType, ATalkativeRefreshIsStoppedToo) {
+  db.execute(
+      "CREATE FUNCTION talk() RETURNS int LANGUAGE plpgsql AS $$ BEGIN "
+      "WHILE current_setting('application_name') LIKE 'matview refresh%' LOOP "
+      "RAISE NOTICE 'still here'; END LOOP; RETURN 1; END $$; "
+      "CREATE MATERIALIZED VIEW talkative AS SELECT talk() AS id");
+  background refresh(arefresh_matview("talkative"));
+  ASSERT_TRUE(eventually([this] { return running("%REFRESH%") == 1; }));
+  refresh.cancel(GetParam());
+  EXPECT_EQ(failure_of([&] { return refresh.get(); }).code(), errc::cancelled);
+  EXPECT_EQ(running("%REFRESH%"), 0);
+}
+
 TEST_P(CancellingByType, ACreateLeavesNoView) {
   slow.close();
   background create(acreate_matview("w", "SELECT id FROM t WHERE " + gate::condition()));

@@ -85,6 +85,10 @@ TEST(CaretLines, CountCharactersNotBytes) {
             "                    ^");
 }
 
+TEST(CaretLines, HoldNothingThatATerminalWouldAct) {
+  EXPECT_EQ(caret_lines("\x1B[2JFORM\a", 5), "line 1:  [2JFORM \n            ^");
+}
+
 TEST(CaretLines, StandStillUnderTabs) {
   EXPECT_EQ(caret_lines("\t\tFORM\r\nx", 3), "line 1:   FORM \n          ^");
 }

@@ -15,12 +15,11 @@ const identifier view = identifier::parse("sales.Daily");
 
 TEST(Create, PutsWithDataBehindATrailingComment) {
   const auto query = text::select_query::parse("SELECT 1 -- c");
-  EXPECT_EQ(create(view, query, false, true).sql,
+  EXPECT_EQ(create(view, query, true).sql,
             "CREATE MATERIALIZED VIEW \"sales\".\"Daily\" AS SELECT 1 -- c\nWITH DATA");
-  const create_statement empty = create(view, query, true, false);
+  const create_statement empty = create(view, query, false);
   EXPECT_EQ(empty.sql,
-            "CREATE MATERIALIZED VIEW IF NOT EXISTS \"sales\".\"Daily\" AS SELECT 1 -- c\n"
-            "WITH NO DATA");
+            "CREATE MATERIALIZED VIEW \"sales\".\"Daily\" AS SELECT 1 -- c\nWITH NO DATA");
   EXPECT_EQ(empty.sql.substr(empty.query_offset, 8), "SELECT 1");
 }
 
