@@ -163,6 +163,7 @@ asio::awaitable<std::vector<std::string>> unique_columns(pg::connection& on, con
                                                          int limit_ms) {
   const pg::result listed = co_await on.query(std::string(columns_sql), one_value(view.quoted));
   std::vector<std::string> columns;
+  columns.reserve(static_cast<std::size_t>(listed.rows()));
   for (int row = 0; row < listed.rows(); ++row) columns.push_back(listed.string(row, 0));
   const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(limit_ms);
   for (const std::vector<std::string>& candidate : candidates(columns)) {
