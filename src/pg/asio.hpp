@@ -34,14 +34,14 @@ inline constexpr auto as_value = asio::as_tuple(asio::use_awaitable);
 /// cancel request, starting a server. Joined when the program ends.
 [[nodiscard]] asio::thread_pool& helper_threads();
 
-/// Runs `work` on a helper thread and resumes here with its result. Not cancellable: `work` must
-/// end by itself. It should own what it needs: the coroutine may be destroyed meanwhile.
+/// Runs `work` on one of these threads and resumes here with its result. Not cancellable: `work`
+/// must end by itself. It should own what it needs: the coroutine may be destroyed meanwhile.
 template <class Work>
-auto on_helper_thread(Work work) -> asio::awaitable<decltype(work())> {
+auto on_thread(asio::thread_pool& threads, Work work) -> asio::awaitable<decltype(work())> {
   using value = decltype(work());
   // Not co_spawn: its coroutine would be cancelled with this one, and ends the program if it ends
   // without having been suspended.
-  auto initiate = [](auto handler, Work inner) {
+  auto initiate = [&threads](auto handler, Work inner) {
     auto executor = asio::get_associated_executor(handler);
     auto run = [handler = std::move(handler), inner = std::move(inner),
                 alive = asio::make_work_guard(executor), executor]() mutable {
@@ -58,11 +58,17 @@ auto on_helper_thread(Work work) -> asio::awaitable<decltype(work())> {
       };
       asio::post(executor, std::move(finish));
     };
-    asio::post(helper_threads(), std::move(run));
+    asio::post(threads, std::move(run));
   };
   co_return co_await asio::async_initiate<decltype(asio::use_awaitable),
                                           void(std::exception_ptr, value)>(
       std::move(initiate), asio::use_awaitable, std::move(work));
+}
+
+/// on_thread() of the helper threads.
+template <class Work>
+auto on_helper_thread(Work work) -> asio::awaitable<decltype(work())> {
+  return on_thread(helper_threads(), std::move(work));
 }
 
 /// Waits for whichever of two asynchronous operations completes first; the other is cancelled.

@@ -76,11 +76,31 @@ std::string why_of(const PGconn* raw) {
   return one_line(words);
 }
 
+std::vector<const char*> pointers_to(const std::vector<parameter>& values) {
+  std::vector<const char*> out;
+  out.reserve(values.size());
+  for (const parameter& value : values) out.push_back(value ? value->c_str() : nullptr);
+  return out;
+}
+
 struct free_cancel {
   void operator()(PGcancel* cancel) const noexcept { PQfreeCancel(cancel); }
 };
 
 }  // namespace
+
+std::string array_literal(const std::vector<std::string>& texts) {
+  std::string out = "{";
+  for (const std::string& text : texts) {
+    out += out.size() == 1 ? "\"" : ",\"";
+    for (const char c : text) {
+      if (c == '"' || c == '\\') out += '\\';
+      out += c;
+    }
+    out += '"';
+  }
+  return out + '}';
+}
 
 asio::thread_pool& helper_threads() {
   static asio::thread_pool threads(4);
@@ -201,19 +221,53 @@ asio::awaitable<std::vector<result>> connection::run(std::string sql, interrupti
   co_return co_await finish(mode);
 }
 
-asio::awaitable<result> connection::query(std::string sql, std::vector<std::string> values) {
+asio::awaitable<result> connection::query(std::string sql, std::vector<parameter> values) {
   check_idle();
   co_await refuse_if_cancelled();
   if (log_) log_(log_level::debug, one_line(sql));
-  std::vector<const char*> pointers;
-  pointers.reserve(values.size());
-  for (const std::string& value : values) pointers.push_back(value.c_str());
+  const std::vector<const char*> pointers = pointers_to(values);
   if (PQsendQueryParams(raw_, sql.c_str(), static_cast<int>(pointers.size()), nullptr,
                         pointers.data(), nullptr, nullptr, 0) == 0) {
     lose();
   }
   std::vector<result> results = co_await finish(interruptible::yes);
   co_return std::move(results.at(0));
+}
+
+asio::awaitable<result> connection::execute(const named_statement& statement,
+                                            const std::vector<parameter>& values) {
+  check_idle();
+  co_await refuse_if_cancelled();
+  if (!prepared_.contains(statement.name)) {
+    if (log_) log_(log_level::debug, fmt::format("preparing {}", statement.name));
+    if (PQsendPrepare(raw_, statement.name, statement.sql, 0, nullptr) == 0) lose();
+    co_await finish(interruptible::yes);
+    prepared_.insert(statement.name);
+  }
+  const std::vector<const char*> pointers = pointers_to(values);
+  if (PQsendQueryPrepared(raw_, statement.name, static_cast<int>(pointers.size()), pointers.data(),
+                          nullptr, nullptr, 0) == 0) {
+    lose();
+  }
+  std::vector<result> results = co_await finish(interruptible::yes);
+  co_return std::move(results.at(0));
+}
+
+asio::awaitable<std::vector<notification>> connection::notifications(deadline until) {
+  check_idle();
+  std::vector<notification> told;
+  for (;;) {
+    if (PQconsumeInput(raw_) == 0) lose();
+    while (PGnotify* one = PQnotifies(raw_)) {
+      told.push_back({one->relname, one->extra});
+      PQfreemem(one);
+    }
+    if (!told.empty()) co_return told;
+    co_await refuse_if_cancelled();
+    const wait_end end = co_await wait_until(*socket_, readable, until);
+    if (end == wait_end::cancelled) throw_cancelled();
+    if (end == wait_end::timed_out) co_return told;
+  }
 }
 
 asio::awaitable<std::int64_t> connection::copy_in(std::string sql, std::string_view data) {

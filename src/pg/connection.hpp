@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -54,6 +55,24 @@ class borrowed_socket final {
   asio::posix::stream_descriptor descriptor_;
 };
 
+/// What another session has told with NOTIFY.
+struct notification {
+  std::string channel;
+  std::string payload;
+};
+
+/// A statement that is prepared on first use and known to the server by its name from then on.
+struct named_statement {
+  const char* name;
+  const char* sql;
+};
+
+/// A bound value as text; nothing is NULL.
+using parameter = std::optional<std::string>;
+
+/// `{a,"b c"}`: texts as one value of an array type, whatever is in them.
+[[nodiscard]] std::string array_literal(const std::vector<std::string>& texts);
+
 /// Connects. Honours cancellation.
 /// @throws error with errc::connection_failed (also when `until` passes) or errc::cancelled.
 [[nodiscard]] asio::awaitable<connection_handle> establish(std::string conninfo, deadline until);
@@ -81,7 +100,17 @@ class connection final {
                                            interruptible mode = interruptible::yes);
 
   /// Runs one statement with bound values, `$1` and so on, all as text.
-  asio::awaitable<result> query(std::string sql, std::vector<std::string> values = {});
+  asio::awaitable<result> query(std::string sql, std::vector<parameter> values = {});
+
+  /// Runs a statement that this object has prepared, or prepares first. Not on a connection that
+  /// somebody else has prepared the same name on.
+  asio::awaitable<result> execute(const named_statement& statement,
+                                  const std::vector<parameter>& values);
+
+  /// Waits for notifications on the channels that the session listens to. Empty when `until` has
+  /// passed.
+  /// @throws error with errc::connection_lost; errc::cancelled, the connection then being in step.
+  asio::awaitable<std::vector<notification>> notifications(deadline until);
 
   /// Runs `COPY ... FROM STDIN` and sends `data` as its input; returns the number of rows.
   asio::awaitable<std::int64_t> copy_in(std::string sql, std::string_view data);
@@ -91,6 +120,8 @@ class connection final {
   /// Whether the server reads the text of a statement as this library does: with
   /// standard_conforming_strings, and as UTF-8 unless it is plain ASCII.
   [[nodiscard]] bool reads_as_we_do(std::string_view sql) const noexcept;
+  /// Of the server's process, as told when the connection was made: by a pooler, if there is one.
+  [[nodiscard]] int backend_pid() const noexcept { return PQbackendPID(raw_); }
   [[nodiscard]] int server_version() const noexcept { return PQserverVersion(raw_); }
   [[nodiscard]] const log_sink& log() const noexcept { return log_; }
 
@@ -108,6 +139,7 @@ class connection final {
   log_sink log_;
   notices_to receiver_;
   int caller_nonblocking_;
+  std::set<std::string_view> prepared_;
 };
 
 /// Prepares the current coroutine for connection: every type of cancellation is let through, and

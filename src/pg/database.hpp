@@ -24,6 +24,9 @@ class database final : public std::enable_shared_from_this<database> {
   /// @throws error as pool::acquire() and embedded_server::use().
   asio::awaitable<lease> acquire(log_sink log);
 
+  /// The same database with a pool of its own, for one who keeps connections: a worker.
+  [[nodiscard]] std::shared_ptr<database> with_pool_of(std::size_t size) const;
+
   [[nodiscard]] const std::string& url() const noexcept { return settings_.url; }
 
  private:

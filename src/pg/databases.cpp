@@ -100,6 +100,12 @@ namespace pg {
 database::database(database_settings settings)
     : settings_(std::move(settings)), target_(parse_target(settings_.url)) {}
 
+std::shared_ptr<database> database::with_pool_of(std::size_t size) const {
+  database_settings settings = settings_;
+  settings.pool_size = size;
+  return std::make_shared<database>(std::move(settings));
+}
+
 asio::awaitable<lease> database::acquire(log_sink log) {
   std::optional<lease> got;
   if (std::holds_alternative<embedded_target>(target_)) {

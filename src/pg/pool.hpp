@@ -28,6 +28,7 @@ class lease final {
   ~lease();
 
   connection& operator*() noexcept { return *wrapped_; }
+  connection* operator->() noexcept { return wrapped_.get(); }
 
   /// Keeps `owner` alive until the connection has been returned.
   void keep(std::shared_ptr<const void> owner) { owner_ = std::move(owner); }

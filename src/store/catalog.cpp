@@ -61,7 +61,7 @@ select pg_catalog.quote_ident(a.attname)
  limit 8)";
 
 // g++ 12 cannot compile a braced list inside a co_await expression.
-std::vector<std::string> one_value(std::string value) {
+std::vector<pg::parameter> one_value(std::string value) {
   std::vector<std::string> out;
   out.push_back(std::move(value));
   return out;

@@ -1,3 +1,5 @@
+#include "views/refresh.hpp"
+
 #include "pg/transaction.hpp"
 #include "views/operation.hpp"
 #include "views/session.hpp"
@@ -60,6 +62,16 @@ asio::awaitable<refresh_report> refresh_on(pg::connection& on, const refresh_req
   refresh_report report = co_await attempted(on, tried, work);
   co_return watch.finished(std::move(report));
 }
+
+}  // namespace
+
+asio::awaitable<refresh_report> refresh_on(pg::connection& on, std::string name,
+                                           refresh_options options) {
+  const refresh_request request = checked(name, std::move(options));
+  co_return co_await refresh_on(on, request);
+}
+
+namespace {
 
 asio::awaitable<refresh_report> refresh_anywhere(std::optional<PGconn*> borrowed, std::string name,
                                                  refresh_options options) {

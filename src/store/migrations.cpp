@@ -1,0 +1,164 @@
+#include "store/migrations.hpp"
+
+#include "pg/transaction.hpp"
+#include "text/quote.hpp"
+
+#include <boost/crc.hpp>
+#include <fmt/format.h>
+
+#include <array>
+#include <string>
+#include <string_view>
+
+// The assembler takes the files in as they are; the build names their folder.
+// NOLINTNEXTLINE(hicpp-no-assembler)
+asm(R"(
+  .section .rodata
+  .global matview_migration_1_begin
+  .global matview_migration_1_end
+  .hidden matview_migration_1_begin
+  .hidden matview_migration_1_end
+matview_migration_1_begin:
+  .incbin ")" MATVIEW_MIGRATIONS_FOLDER R"(/0001_tasks.sql"
+matview_migration_1_end:
+  .byte 0
+  .text
+)");
+
+extern "C" {
+[[gnu::visibility("hidden")]] extern const char matview_migration_1_begin[];
+[[gnu::visibility("hidden")]] extern const char matview_migration_1_end[];
+}
+
+namespace matview::store {
+
+namespace {
+
+struct migration {
+  int number;
+  std::string_view name;
+  std::string_view sql;
+};
+
+std::array<migration, 1> migrations() {
+  return {{{1, "tasks", {matview_migration_1_begin, matview_migration_1_end}}}};
+}
+
+std::string checksum(std::string_view text) {
+  boost::crc_32_type crc;
+  crc.process_bytes(text.data(), text.size());
+  return fmt::format("{:08x}", crc.checksum());
+}
+
+// One key for all programs, whatever their version. The number spells "matview" in ASCII.
+constexpr std::string_view lock = "SELECT pg_catalog.pg_advisory_xact_lock(30787925292180855)";
+
+// Not IF NOT EXISTS: that asks for the right to create even when there is nothing to create.
+constexpr std::string_view exists =
+    "SELECT pg_catalog.to_regclass('matview.migration') IS NOT NULL, "
+    "pg_catalog.to_regnamespace('matview') IS NOT NULL";
+
+constexpr std::string_view begin_schema =
+    "CREATE TABLE matview.migration ("
+    "number integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, "
+    "applied_at timestamptz NOT NULL DEFAULT clock_timestamp(), "
+    "applied_by text NOT NULL DEFAULT session_user)";
+
+void check_recorded(const pg::result& recorded) {
+  for (int row = 0; row < recorded.rows(); ++row) {
+    const std::int64_t number = recorded.integer(row, 0);
+    if (number > newest_migration()) {
+      throw error(errc::server_error,
+                  fmt::format("the matview schema of this database has version {}, and this program "
+                              "knows versions up to {}",
+                              number, newest_migration()),
+                  {.hint = "use the program that is as new as the schema"});
+    }
+    const migration& ours = migrations().at(static_cast<std::size_t>(number - 1));
+    if (recorded.text(row, 1) != checksum(ours.sql)) {
+      throw error(errc::server_error,
+                  fmt::format("migration {} ({}) of this database's matview schema is not the one "
+                              "that this program knows",
+                              number, ours.name),
+                  {.hint = "was it made by a development version? DROP SCHEMA matview CASCADE "
+                           "removes it with all schedules and jobs"});
+    }
+  }
+}
+
+asio::awaitable<std::int64_t> version_of(pg::transaction& in) {
+  const auto there = co_await in.run(std::string(exists));
+  if (!there.back().boolean(0, 0)) co_return 0;
+  const auto recorded =
+      co_await in.run("SELECT number, checksum FROM matview.migration ORDER BY number");
+  check_recorded(recorded.back());
+  co_return recorded.back().rows();
+}
+
+// Applies what is missing; the number of the version that is there then.
+asio::awaitable<std::int64_t> apply_missing(pg::transaction& in) {
+  co_await in.run(std::string(lock));
+  std::int64_t version = co_await version_of(in);
+  if (version == 0) {
+    const auto there = co_await in.run(std::string(exists));
+    if (!there.back().boolean(0, 1)) co_await in.run("CREATE SCHEMA matview");
+    co_await in.run(std::string(begin_schema));
+  }
+  for (const migration& next : migrations()) {
+    if (next.number <= version) continue;
+    std::string sql(next.sql);
+    sql += fmt::format(
+        "; INSERT INTO matview.migration (number, name, checksum) VALUES ({}, {}, {})", next.number,
+        text::sql_literal(next.name), text::sql_literal(checksum(next.sql)));
+    co_await in.run(std::move(sql));
+    version = next.number;
+  }
+  co_return version;
+}
+
+asio::awaitable<void> migrate_unexplained(pg::connection& on) {
+  const auto look = [](pg::transaction& in) { return version_of(in); };
+  const std::int64_t version = co_await pg::in_transaction(on, look);
+  if (version == newest_migration()) co_return;
+  const auto apply = [](pg::transaction& in) { return apply_missing(in); };
+  co_await pg::in_transaction(on, apply);
+}
+
+}  // namespace
+
+int newest_migration() noexcept {
+  return migrations().back().number;
+}
+
+asio::awaitable<void> migrate(pg::connection& on) {
+  std::optional<error> failure;
+  try {
+    co_await migrate_unexplained(on);
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  if (failure) throw error(explained(*failure));
+}
+
+error explained(const error& failed) {
+  const auto with_hint = [&failed](std::string hint) {
+    return error(failed.code(), failed.what(),
+                 {.sqlstate = failed.sqlstate(),
+                  .hint = std::move(hint),
+                  .position = failed.position(),
+                  .connection_usable = failed.connection_usable()});
+  };
+  if (failed.sqlstate() == "42501") {
+    return with_hint(
+        "as an owner of the database, run: GRANT CREATE ON DATABASE ... TO role, if matview is to "
+        "make its schema; else GRANT USAGE ON SCHEMA matview TO role; GRANT SELECT, INSERT, UPDATE, "
+        "DELETE ON ALL TABLES IN SCHEMA matview TO role");
+  }
+  if (failed.sqlstate() == "3F000" || failed.sqlstate() == "42P01") {
+    return with_hint("matview's tables are not in this database yet: matview schedule set, matview "
+                     "enqueue and matview worker make them");
+  }
+  return failed;
+}
+
+}  // namespace matview::store

@@ -1,0 +1,175 @@
+#include "tasks/enqueue.hpp"
+
+#include "store/task_statements.hpp"
+#include "tasks/session.hpp"
+#include "tasks/values.hpp"
+#include "text/quote.hpp"
+#include <matview/error.hpp>
+#include <matview/tasks.hpp>
+
+#include <boost/json/parse.hpp>
+#include <fmt/format.h>
+
+#include <map>
+#include <mutex>
+#include <utility>
+
+namespace matview::tasks {
+
+namespace json = boost::json;
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+constexpr std::size_t longest_arguments = std::size_t{1} << 20U;
+
+// NOTIFY takes a lock that all commits of a server queue for: 8 sessions that tell of each job put
+// in a third of what they could. One message in this time is enough: a worker that hears one looks
+// again after twice as long.
+constexpr auto quiet_after_notify = std::chrono::milliseconds(50);
+
+bool may_notify(const std::string& database, const std::string& queue) {
+  static std::mutex mutex;
+  static std::map<std::pair<std::string, std::string>, clock::time_point> last;
+  const std::lock_guard guard(mutex);
+  constexpr std::size_t most = 10'000;
+  if (last.size() > most) last.clear();
+  const auto now = clock::now();
+  const auto [found, first] = last.try_emplace(std::pair(database, queue), now);
+  if (!first && now - found->second < quiet_after_notify) return false;
+  found->second = now;
+  return true;
+}
+
+void check_number(std::string_view what, int value, int least, int most) {
+  if (value >= least && value <= most) return;
+  throw error(errc::invalid_option, fmt::format("{} of {} is out of range", what, value),
+              {.hint = fmt::format("from {} to {}", least, most)});
+}
+
+std::vector<pg::parameter> parameters_of(const std::string& task, std::string args,
+                                         const job_options& options) {
+  std::vector<pg::parameter> out{task, std::move(args), options.queue, seconds_parameter(options.delay),
+                                 fmt::format("{}", options.priority),
+                                 fmt::format("{}", options.max_attempts)};
+  out.push_back(options.dedupe.empty() ? pg::parameter() : pg::parameter(options.dedupe));
+  out.push_back(seconds_parameter(options.timeout));
+  return out;
+}
+
+asio::awaitable<std::int64_t> enqueue_one(pg::connection& on, std::vector<pg::parameter> values) {
+  const pg::result made = co_await on.query(store::sql::enqueue.sql, std::move(values));
+  co_return made.integer(0, 0);
+}
+
+asio::awaitable<std::int64_t> enqueue_borrowed(PGconn* raw, std::vector<pg::parameter> values) {
+  views::check_borrowed(raw);
+  pg::connection on(raw, co_await asio::this_coro::executor, {}, pg::notices_to::caller);
+  std::optional<error> failure;
+  try {
+    co_return co_await enqueue_one(on, std::move(values));
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  throw error(store::explained(*failure));
+}
+
+std::vector<pg::parameter> checked(std::string_view task, std::string_view args,
+                                   const job_options& options, bool notify) {
+  check_task(task);
+  check_arguments(args);
+  check_job(options.queue, options.priority, options.max_attempts);
+  std::vector<pg::parameter> out =
+      parameters_of(std::string(task), std::string(args), options);
+  out.emplace_back(notify ? "true" : "false");
+  return out;
+}
+
+asio::awaitable<std::int64_t> enqueue_anywhere(std::string database,
+                                               std::vector<pg::parameter> values) {
+  const auto work = [&values](pg::connection& on) { return enqueue_one(on, values); };
+  std::optional<error> failure;
+  try {
+    co_return co_await on_store(database, false, work);
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  // The first job of all makes the schema.
+  const bool no_schema = failure->sqlstate() == "3F000" || failure->sqlstate() == "42883";
+  if (!no_schema) throw error(*failure);
+  co_return co_await on_store(std::move(database), true, work);
+}
+
+}  // namespace
+
+void check_task(std::string_view task) {
+  if (!task.empty() && task.size() <= 200) return;
+  throw error(errc::invalid_option, fmt::format("{} is not a task's name", text::shown(task)),
+              {.hint = "a task has a name of 1 to 200 bytes"});
+}
+
+void check_arguments(std::string_view args) {
+  if (args.size() > longest_arguments) {
+    throw error(errc::invalid_option,
+                fmt::format("the arguments of a job take {} bytes, and at most {} are accepted",
+                            args.size(), longest_arguments),
+                {.hint = "keep the data in a table and pass its key"});
+  }
+  json::error_code unreadable;
+  const json::value parsed = json::parse(json::string_view(args.data(), args.size()), unreadable);
+  if (!unreadable && parsed.is_object()) return;
+  throw error(errc::invalid_option,
+              fmt::format("the arguments of a job are {}, which is no JSON object",
+                          text::shown(args)),
+              {.hint = R"(such as {"view": "sales.daily"})"});
+}
+
+void check_job(std::string_view queue, int priority, int max_attempts) {
+  if (queue.empty() || queue.size() > 200) {
+    throw error(errc::invalid_option, fmt::format("{} is not a queue's name", text::shown(queue)),
+                {.hint = "a queue has a name of 1 to 200 bytes"});
+  }
+  check_number("a priority", priority, -32768, 32767);
+  check_number("the number of attempts", max_attempts, 1, 1'000'000);
+}
+
+asio::awaitable<std::int64_t> aenqueue(std::string_view task, std::string_view args,
+                                       job_options options) {
+  const bool notify = may_notify(options.database, options.queue);
+  std::vector<pg::parameter> values = checked(task, args, options, notify);
+  return views::isolated(enqueue_anywhere(options.database, std::move(values)));
+}
+
+std::int64_t enqueue(std::string_view task, std::string_view args, const job_options& options) {
+  return pg::run_sync(aenqueue(task, args, options));
+}
+
+std::int64_t enqueue(PGconn* connection, std::string_view task, std::string_view args,
+                     const job_options& options) {
+  // Always told: whether and when the caller commits is not known here.
+  return pg::run_sync(views::isolated(
+      enqueue_borrowed(connection, checked(task, args, options, true))));
+}
+
+asio::awaitable<std::int64_t> aenqueue_all(std::string_view task, std::vector<std::string> args,
+                                           job_options options) {
+  check_task(task);
+  check_job(options.queue, options.priority, options.max_attempts);
+  for (const std::string& one : args) check_arguments(one);
+  std::vector<pg::parameter> values =
+      parameters_of(std::string(task), pg::array_literal(args), options);
+  std::string database = options.database;
+  const auto work = [values = std::move(values)](pg::connection& on) -> asio::awaitable<std::int64_t> {
+    const pg::result made = co_await on.query(store::sql::enqueue_all.sql, values);
+    co_return made.integer(0, 0);
+  };
+  return views::isolated(on_store(std::move(database), true, work));
+}
+
+std::int64_t enqueue_all(std::string_view task, std::vector<std::string> args,
+                         const job_options& options) {
+  return pg::run_sync(aenqueue_all(task, std::move(args), options));
+}
+
+}  // namespace matview::tasks
