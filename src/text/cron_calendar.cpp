@@ -44,7 +44,7 @@ number_set on_weekdays(const cron_fields& fields, unsigned weekday_of_first, num
   const unsigned first = first_on(fields.nth_weekday->weekday, weekday_of_first);
   const number_set days = weekly_from(first) & all;
   const unsigned week = fields.nth_weekday->week;
-  if (week == cron_fields::weekday_of_month::last) return std::bit_floor(days);
+  if (week == weekday_of_month::last) return std::bit_floor(days);
   return days & number_set{1} << (first + 7 * (week - 1));
 }
 

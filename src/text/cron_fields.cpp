@@ -105,7 +105,7 @@ std::vector<std::string_view> split(std::string_view expression) {
 struct values {
   number_set set = 0;
   bool last_day = false;
-  std::optional<cron_fields::weekday_of_month> nth_weekday;
+  std::optional<weekday_of_month> nth_weekday;
   bool star = false;
 };
 

@@ -20,15 +20,15 @@ inline constexpr number_set all_days = (number_set{1} << 32U) - 2;
 inline constexpr number_set all_months = (number_set{1} << 13U) - 2;
 inline constexpr number_set all_weekdays = (number_set{1} << 7U) - 1;
 
+/// `MON#2`, `FRIL`.
+struct weekday_of_month {
+  unsigned weekday = 0;  ///< 0 is Sunday.
+  unsigned week = 0;     ///< 1 to 5, or `last`.
+  static constexpr unsigned last = 0;
+};
+
 /// A cron expression, read: which values each of its fields takes. Plain data.
 struct cron_fields {
-  /// `MON#2`, `FRIL`.
-  struct weekday_of_month {
-    unsigned weekday = 0;  ///< 0 is Sunday.
-    unsigned week = 0;     ///< 1 to 5, or `last`.
-    static constexpr unsigned last = 0;
-  };
-
   std::string text;         ///< As written, one space between the fields.
   number_set minutes = 0;   ///< 0 to 59.
   number_set hours = 0;     ///< 0 to 23.

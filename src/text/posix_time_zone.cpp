@@ -16,7 +16,7 @@ class posix_rule_reader final {
   bool read(posix_time_zone& into) {
     if (!read_clock(into.standard_)) return false;
     if (rest_.empty()) return true;
-    posix_time_zone::summer_time& summer = into.summer_.emplace();
+    posix_summer_time& summer = into.summer_.emplace();
     if (!read_abbreviation(summer.shows.abbreviation)) return false;
     summer.shows.offset = into.standard_.offset + chrono::hours(1);
     if (!rest_.starts_with(',') && !read_offset(summer.shows.offset)) return false;
@@ -30,7 +30,7 @@ class posix_rule_reader final {
     return there;
   }
 
-  bool read_clock(posix_time_zone::clock& into) {
+  bool read_clock(posix_clock& into) {
     return read_abbreviation(into.abbreviation) && read_offset(into.offset);
   }
 
@@ -68,8 +68,8 @@ class posix_rule_reader final {
     return true;
   }
 
-  bool read_date(posix_time_zone::date_rule& into) {
-    using kind = posix_time_zone::date_rule::kind;
+  bool read_date(posix_date_rule& into) {
+    using kind = posix_date_rule::kind;
     if (!skip(',')) return false;
     if (skip('M')) {
       into.is = kind::weekday_of_month;
@@ -106,8 +106,7 @@ std::optional<posix_time_zone> posix_time_zone::parse(std::string_view text) {
   return read;
 }
 
-// Of the zone's own clock, as it shows time before the change.
-chrono::seconds posix_time_zone::date_rule::since_epoch(chrono::year year) const {
+chrono::seconds posix_date_rule::since_epoch(chrono::year year) const {
   const auto january = chrono::sys_days(year / 1 / 1).time_since_epoch();
   switch (is) {
     case kind::day_of_common_year: {
@@ -132,11 +131,11 @@ zone_period posix_time_zone::at(chrono::sys_seconds instant) const {
   }
   struct change {
     chrono::sys_seconds at;
-    const clock* to;
+    const posix_clock* to;
   };
   // A time of up to a week moves a change into the neighbouring year, so two years either side are
-  // looked at. A summer that ends when the next begins lasts all year (RFC 8536, 3.3.1): the sort
-  // is stable, and the later of two changes at one instant is the beginning.
+  // looked at. A summer that ends when the next begins lasts all year (RFC 8536, 3.3.1): of two
+  // changes at one instant the beginning is the later.
   std::array<change, 10> changes{};
   const chrono::year year = chrono::year_month_day(chrono::floor<chrono::days>(instant)).year();
   auto next = changes.begin();
@@ -147,8 +146,9 @@ zone_period posix_time_zone::at(chrono::sys_seconds instant) const {
     *next++ = {chrono::sys_seconds(summer_->begins.since_epoch(of) - standard_.offset),
                &summer_->shows};
   }
-  std::stable_sort(changes.begin(), changes.end(),
-                   [](const change& a, const change& b) { return a.at < b.at; });
+  std::sort(changes.begin(), changes.end(), [this](const change& a, const change& b) {
+    return a.at != b.at ? a.at < b.at : a.to == &standard_ && b.to != &standard_;
+  });
   const auto after =
       std::upper_bound(changes.begin(), changes.end(), instant,
                        [](chrono::sys_seconds t, const change& c) { return t < c.at; });

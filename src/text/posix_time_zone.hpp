@@ -15,6 +15,34 @@ struct zone_period {
   std::string_view abbreviation;   ///< Lives as long as the zone.
 };
 
+/// What a clock shows for some part of the year.
+struct posix_clock {
+  std::string abbreviation;
+  std::chrono::seconds offset{};
+};
+
+/// A date and time of each year, of the clock that is shown before it.
+struct posix_date_rule {
+  enum class kind {
+    day_of_common_year,  ///< `Jn`: 1 to 365; February 29 is never counted.
+    day_of_year,         ///< `n`: 0 to 365; February 29 is counted.
+    weekday_of_month,    ///< `Mm.w.d`: week 5 means the last.
+  };
+  kind is = kind::weekday_of_month;
+  unsigned day = 0;
+  unsigned month = 0;
+  unsigned week = 0;
+  std::chrono::seconds time = std::chrono::hours(2);
+
+  [[nodiscard]] std::chrono::seconds since_epoch(std::chrono::year year) const;
+};
+
+struct posix_summer_time {
+  posix_clock shows;
+  posix_date_rule begins;
+  posix_date_rule ends;
+};
+
 /// The rule at the end of a TZif file for all years past its table, such as
 /// `EST5EDT,M3.2.0,M11.1.0`: the TZ string of POSIX (chapter 8.3) with the extension of RFC 8536
 /// (3.3.1), hours from -167 to 167. A value type.
@@ -28,33 +56,10 @@ class posix_time_zone final {
   [[nodiscard]] zone_period at(std::chrono::sys_seconds instant) const;
 
  private:
-  struct date_rule {
-    enum class kind {
-      day_of_common_year,  ///< `Jn`: 1 to 365; February 29 is never counted.
-      day_of_year,         ///< `n`: 0 to 365; February 29 is counted.
-      weekday_of_month,    ///< `Mm.w.d`: week 5 means the last.
-    };
-    kind is = kind::weekday_of_month;
-    unsigned day = 0;
-    unsigned month = 0;
-    unsigned week = 0;
-    std::chrono::seconds time = std::chrono::hours(2);
-
-    [[nodiscard]] std::chrono::seconds since_epoch(std::chrono::year year) const;
-  };
-  struct clock {
-    std::string abbreviation;
-    std::chrono::seconds offset{};
-  };
-  struct summer_time {
-    clock shows;
-    date_rule begins;
-    date_rule ends;
-  };
   friend class posix_rule_reader;
 
-  clock standard_;
-  std::optional<summer_time> summer_;
+  posix_clock standard_;
+  std::optional<posix_summer_time> summer_;
 };
 
 /// The first and the last instant of any period; far outside of what schedules are asked for.
