@@ -114,7 +114,7 @@ command add_cron(CLI::App& app) {
       ->check(not_empty());
   parser->add_option("--count", given->count, "How many runs are listed")
       ->type_name("N")
-      ->check(CLI::Range(1, 1000))
+      ->check(CLI::Range(1, 1000).description(""))
       ->capture_default_str();
   parser->add_flag("--local", given->local, "Show the time zone's own time behind that in UTC");
   return {parser, [given](const context& with) { return explain(*given, with); }, false};

@@ -237,6 +237,8 @@ TEST(TimeZone, ReadsEveryFormOfARule) {
       {"<+0545>-5:45", 0, hours(5) + minutes(45)},
       {"LMT0:44:30", 0, -(minutes(44) + seconds(30))},
       // J60 is March 1 in any year; 59, counted from 0, is February 29 in a leap year.
+      {"AAA0BBB,J59/0,J300", 951'695'999, hours(0)},  // 2000-02-27T23:59:59Z
+      {"AAA0BBB,J59/0,J300", 951'696'000, hours(1)},  // 2000-02-28
       {"AAA0BBB,J60/0,J300", 951'868'799, hours(0)},  // 2000-02-29T23:59:59Z
       {"AAA0BBB,J60/0,J300", 951'868'800, hours(1)},  // 2000-03-01
       {"AAA0BBB,59/0,300", 951'782'399, hours(0)},    // 2000-02-28T23:59:59Z
