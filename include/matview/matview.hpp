@@ -2,6 +2,7 @@
 
 /// Everything: PostgreSQL materialized views from birth to death.
 
+#include <matview/cron.hpp>
 #include <matview/databases.hpp>
 #include <matview/error.hpp>
 #include <matview/identifier.hpp>

@@ -65,7 +65,7 @@ std::string what_is_wrong(const CLI::App& where, const CLI::ParseError& wrong,
                           const std::vector<std::string>& unplaced) {
   const bool command_missing = where.get_parent() == nullptr && wrong.get_name() == "RequiredError";
   if (command_missing && unplaced.empty()) {
-    return "a command is missing: create, refresh, drop, list or demo";
+    return "a command is missing: create, refresh, drop, list, cron or demo";
   }
   if (command_missing && !unplaced.front().starts_with('-')) {
     return fmt::format("{} is not a command", text::shown(unplaced.front()));

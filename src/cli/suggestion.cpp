@@ -1,7 +1,8 @@
 #include "cli/suggestion.hpp"
 
+#include "text/edit_distance.hpp"
+
 #include <algorithm>
-#include <numeric>
 
 namespace matview::cli {
 
@@ -30,21 +31,6 @@ std::vector<std::string> known_words(const CLI::App& where) {
 
 }  // namespace
 
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, changed});
-    }
-  }
-  return row.back();
-}
-
 std::string suggestion(const CLI::App& where, const std::vector<std::string>& unknown) {
   const std::vector<std::string> known = known_words(where);
   for (const std::string& argument : unknown) {
@@ -58,7 +44,7 @@ std::string suggestion(const CLI::App& where, const std::vector<std::string>& un
     for (const std::string& candidate : known) {
       if (candidate.starts_with("--") != word.starts_with("--")) continue;
       const bool begun = word.size() > 4 && candidate.starts_with(word);
-      const std::size_t distance = begun ? 1 : edit_distance(word, candidate);
+      const std::size_t distance = begun ? 1 : text::edit_distance(word, candidate);
       if (distance >= best) continue;
       best = distance;
       closest = candidate;

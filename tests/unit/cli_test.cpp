@@ -4,7 +4,7 @@
 #include "cli/flights.hpp"
 #include "cli/output.hpp"
 #include "cli/secrets.hpp"
-#include "cli/suggestion.hpp"
+#include "text/edit_distance.hpp"
 
 #include <gtest/gtest.h>
 
@@ -97,10 +97,10 @@ TEST(Secrets, AreOverwrittenInPlace) {
 }
 
 TEST(EditDistance, CountsChanges) {
-  EXPECT_EQ(edit_distance("refresh", "refresh"), 0U);
-  EXPECT_EQ(edit_distance("refrsh", "refresh"), 1U);
-  EXPECT_EQ(edit_distance("", "abc"), 3U);
-  EXPECT_EQ(edit_distance("kitten", "sitting"), 3U);
+  EXPECT_EQ(text::edit_distance("refresh", "refresh"), 0U);
+  EXPECT_EQ(text::edit_distance("refrsh", "refresh"), 1U);
+  EXPECT_EQ(text::edit_distance("", "abc"), 3U);
+  EXPECT_EQ(text::edit_distance("kitten", "sitting"), 3U);
 }
 
 TEST(Flights, AreSplitAtADayWithoutLosingOne) {
