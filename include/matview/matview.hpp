@@ -7,7 +7,10 @@
 #include <matview/error.hpp>
 #include <matview/identifier.hpp>
 #include <matview/interval.hpp>
+#include <matview/jobs.hpp>
 #include <matview/log.hpp>
 #include <matview/options.hpp>
 #include <matview/report.hpp>
+#include <matview/schedules.hpp>
+#include <matview/tasks.hpp>
 #include <matview/views.hpp>

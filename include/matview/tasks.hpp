@@ -13,6 +13,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 // libpq's own name for a connection; whoever has one has its header.
@@ -154,9 +156,19 @@ class task_queue final {
   /// database, when run() begins. A task from matview_refresh_task() takes effect exactly once for
   /// each job.
   /// @throws error with errc::invalid_cron, errc::invalid_interval or errc::invalid_option at once.
-  void task(task_options options, plain_task work);
-  void task(task_options options, argument_task work);
-  void task(task_options options, coroutine_task work);
+  ///
+  /// @param work  a plain_task, an argument_task or a coroutine_task, or what can be made one.
+  template <class Work>
+  void task(task_options options, Work work) {
+    using arguments = const boost::json::object&;
+    if constexpr (std::is_invocable_r_v<boost::asio::awaitable<void>, Work&, arguments>) {
+      add(std::move(options), coroutine_task(std::move(work)));
+    } else if constexpr (std::is_invocable_v<Work&, arguments>) {
+      add(std::move(options), argument_task(std::move(work)));
+    } else {
+      add(std::move(options), plain_task(std::move(work)));
+    }
+  }
 
   /// Puts a job of one of its tasks into this queue.
   std::int64_t enqueue(std::string_view task, std::string_view args = "{}") const;
@@ -174,6 +186,10 @@ class task_queue final {
   void stop() noexcept;
 
  private:
+  void add(task_options options, plain_task work);
+  void add(task_options options, argument_task work);
+  void add(task_options options, coroutine_task work);
+
   struct state;
   std::unique_ptr<state> state_;
 };

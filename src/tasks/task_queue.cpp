@@ -92,7 +92,7 @@ task_queue::task_queue(task_queue&&) noexcept = default;
 task_queue& task_queue::operator=(task_queue&&) noexcept = default;
 task_queue::~task_queue() = default;
 
-void task_queue::task(task_options options, plain_task work) {
+void task_queue::add(task_options options, plain_task work) {
   // A refresh is recognised, to be run in one transaction with the job's completion.
   if (const auto* refresh = work.target<views::refresh_task>()) {
     state_->add(std::move(options), *refresh);
@@ -101,11 +101,11 @@ void task_queue::task(task_options options, plain_task work) {
   state_->add(std::move(options), std::move(work));
 }
 
-void task_queue::task(task_options options, argument_task work) {
+void task_queue::add(task_options options, argument_task work) {
   state_->add(std::move(options), std::move(work));
 }
 
-void task_queue::task(task_options options, coroutine_task work) {
+void task_queue::add(task_options options, coroutine_task work) {
   state_->add(std::move(options), std::move(work));
 }
 
