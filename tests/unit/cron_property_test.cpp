@@ -20,7 +20,8 @@ namespace {
 
 using test::system_zone;
 
-constexpr std::time_t hour = 3'600;
+constexpr std::time_t minute = 60;
+constexpr std::time_t hour = 60 * minute;
 constexpr std::time_t day = 24 * hour;
 
 // ---- schedules
@@ -294,10 +295,10 @@ RC_GTEST_PROP(CronOracle, FindsTheNextDayHoweverFar, ()) {
   const std::time_t from = any_instant() / day * day - 1;
   RC_LOG() << schedule.text() << " after " << from;
   std::optional<std::time_t> expected;
-  for (std::time_t date = from + 1; !expected && date < from + 60 * 366 * day; date += day) {
+  for (std::time_t date = from + 1; !expected && date < from + day * 366 * 60; date += day) {
     if (matches_day(schedule, parts(date))) {
       expected = date + *schedule.fields[1].values.begin() * hour +
-                 *schedule.fields[0].values.begin() * 60;
+                 *schedule.fields[0].values.begin() * minute;
     }
   }
   RC_ASSERT(read.has_value() == expected.has_value());

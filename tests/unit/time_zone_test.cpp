@@ -66,7 +66,7 @@ TEST(TimeZone, AgreesWithTheCLibraryInEveryZoneFrom1970To2100) {
       ASSERT_LE(period.begin, instant);
       ASSERT_GT(period.end, instant);
       const std::time_t last = std::min(period.end, at(end)).time_since_epoch().count() - 1;
-      for (std::time_t t = instant.time_since_epoch().count(); t <= last; t += 100 * 86'400) {
+      for (std::time_t t = instant.time_since_epoch().count(); t <= last; t += 8'640'000) {
         ASSERT_EQ(period.offset.count(), witness.offset(t)) << t;
       }
       ASSERT_EQ(period.offset.count(), witness.offset(last)) << last;
@@ -220,7 +220,7 @@ TEST(TimeZone, FollowsTheRuleWhereThereIsNoTable) {
     const time_zone slim =
         time_zone::from_tzif("slim", rule_alone(whole.substr(rule, whole.size() - rule - 1)));
     const system_zone witness(name);
-    for (std::time_t t = test::begin_of_year(2088); t < test::begin_of_year(2092); t += 5 * 3'600) {
+    for (std::time_t t = test::begin_of_year(2088); t < test::begin_of_year(2092); t += 18'000) {
       ASSERT_EQ(slim.at(at(t)).offset.count(), witness.offset(t)) << t;
     }
   }
