@@ -45,7 +45,8 @@ struct job_filter {
 };
 
 /// The newest first. @throws error with errc::invalid_option for a state that there is not.
-std::vector<job_info> list_jobs(const job_filter& which = {}, std::string_view database = "default");
+std::vector<job_info> list_jobs(const job_filter& which = {},
+                                std::string_view database = "default");
 
 /// @throws error with errc::invalid_option if there is no job of this id.
 job_info find_job(std::int64_t id, std::string_view database = "default");

@@ -33,10 +33,10 @@ enum class overlap {
 
 /// A schedule as its owner defines it. Plain data.
 struct schedule_definition {
-  std::string name;           ///< 1 to 200 bytes.
-  std::string task;           ///< `refresh`, `sql`, or the name of a task that some worker knows.
-  std::string args = "{}";    ///< The arguments of each job, a JSON object.
-  std::string cron = {};      ///< When; see cron.hpp. Either this or `every`.
+  std::string name;         ///< 1 to 200 bytes.
+  std::string task;         ///< `refresh`, `sql`, or the name of a task that some worker knows.
+  std::string args = "{}";  ///< The arguments of each job, a JSON object.
+  std::string cron = {};    ///< When; see cron.hpp. Either this or `every`.
   std::string time_zone = "UTC";       ///< IANA name of the zone that `cron` is in.
   std::optional<interval> every = {};  ///< Period, at least a second; counts from the definition.
   std::string queue = "default";       ///< Of its jobs, as in job_options; and so are these:
@@ -54,8 +54,9 @@ struct schedule_definition {
 /// A schedule as it stands in the database. Plain data.
 struct schedule_info {
   schedule_definition definition;
-  std::optional<std::chrono::system_clock::time_point> next_at = {};    ///< Unset while paused.
-  std::optional<std::chrono::system_clock::time_point> last_tick = {};  ///< The last that was taken.
+  std::optional<std::chrono::system_clock::time_point> next_at = {};  ///< Unset while paused.
+  std::optional<std::chrono::system_clock::time_point> last_tick =
+      {};  ///< The last that was taken.
   std::optional<std::chrono::system_clock::time_point> paused_at = {};
   std::string paused_why = {};  ///< Empty: a person did it.
   int failures = 0;             ///< Dead jobs in a row.

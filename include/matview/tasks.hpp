@@ -115,12 +115,12 @@ struct queue_options {
   std::string database = "default";  ///< The alias of its database.
   /// How often to look for jobs that nobody told of.
   interval poll_interval = interval::parse("5 seconds");
-  int max_attempts = 5;          ///< Of its tasks, unless they say otherwise.
-  int priority = 100;            ///< Of its tasks, unless they say otherwise.
-  std::size_t concurrency = 10;  ///< How many jobs run at once.
-  interval grace = interval::parse("30 seconds");     ///< As in worker_options.
-  std::optional<interval> stop_after_idle = {};       ///< As in worker_options.
-  log_sink log = {};                                  ///< As in worker_options.
+  int max_attempts = 5;                            ///< Of its tasks, unless they say otherwise.
+  int priority = 100;                              ///< Of its tasks, unless they say otherwise.
+  std::size_t concurrency = 10;                    ///< How many jobs run at once.
+  interval grace = interval::parse("30 seconds");  ///< As in worker_options.
+  std::optional<interval> stop_after_idle = {};    ///< As in worker_options.
+  log_sink log = {};                               ///< As in worker_options.
 };
 
 /// A task's name and, if the clock is to start it, when. Plain data.

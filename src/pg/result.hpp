@@ -12,6 +12,9 @@ namespace matview::pg {
 /// One result of the server: rows of text, or just a command tag. Move-only; owns the PGresult.
 class result final {
  public:
+  /// No rows and no columns.
+  result() noexcept = default;
+
   /// Takes over `raw`, which must not be an error.
   explicit result(PGresult* raw) noexcept : raw_(raw) {}
 

@@ -62,8 +62,8 @@ select pg_catalog.quote_ident(a.attname)
 
 // g++ 12 cannot compile a braced list inside a co_await expression.
 std::vector<pg::parameter> one_value(std::string value) {
-  std::vector<std::string> out;
-  out.push_back(std::move(value));
+  std::vector<pg::parameter> out;
+  out.emplace_back(std::move(value));
   return out;
 }
 

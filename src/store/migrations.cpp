@@ -68,11 +68,12 @@ void check_recorded(const pg::result& recorded) {
   for (int row = 0; row < recorded.rows(); ++row) {
     const std::int64_t number = recorded.integer(row, 0);
     if (number > newest_migration()) {
-      throw error(errc::server_error,
-                  fmt::format("the matview schema of this database has version {}, and this program "
-                              "knows versions up to {}",
-                              number, newest_migration()),
-                  {.hint = "use the program that is as new as the schema"});
+      throw error(
+          errc::server_error,
+          fmt::format("the matview schema of this database has version {}, and this program "
+                      "knows versions up to {}",
+                      number, newest_migration()),
+          {.hint = "use the program that is as new as the schema"});
     }
     const migration& ours = migrations().at(static_cast<std::size_t>(number - 1));
     if (recorded.text(row, 1) != checksum(ours.sql)) {
@@ -151,12 +152,14 @@ error explained(const error& failed) {
   if (failed.sqlstate() == "42501") {
     return with_hint(
         "as an owner of the database, run: GRANT CREATE ON DATABASE ... TO role, if matview is to "
-        "make its schema; else GRANT USAGE ON SCHEMA matview TO role; GRANT SELECT, INSERT, UPDATE, "
+        "make its schema; else GRANT USAGE ON SCHEMA matview TO role; GRANT SELECT, INSERT, "
+        "UPDATE, "
         "DELETE ON ALL TABLES IN SCHEMA matview TO role");
   }
   if (failed.sqlstate() == "3F000" || failed.sqlstate() == "42P01") {
-    return with_hint("matview's tables are not in this database yet: matview schedule set, matview "
-                     "enqueue and matview worker make them");
+    return with_hint(
+        "matview's tables are not in this database yet: matview schedule set, matview "
+        "enqueue and matview worker make them");
   }
   return failed;
 }

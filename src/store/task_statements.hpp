@@ -10,8 +10,8 @@ namespace matview::store {
 
 namespace sql {
 
-/// $1 task, $2 arguments, $3 queue, $4 delay in seconds or NULL, $5 priority, $6 attempts, $7 key or
-/// NULL, $8 timeout in seconds or NULL, $9 whether to tell the workers -> the job's id.
+/// $1 task, $2 arguments, $3 queue, $4 delay in seconds or NULL, $5 priority, $6 attempts, $7 key
+/// or NULL, $8 timeout in seconds or NULL, $9 whether to tell the workers -> the job's id.
 inline constexpr pg::named_statement enqueue{"matview_enqueue", R"(
   SELECT matview.enqueue($1, $2::jsonb, $3, clock_timestamp() + make_interval(secs => $4::float8),
     $5::int, $6::int, $7, make_interval(secs => $8::float8), $9::bool))"};
@@ -44,11 +44,11 @@ inline constexpr pg::named_statement tell_lock{"matview_tell_lock", R"(
 inline constexpr pg::named_statement take_lock{"matview_take_lock", R"(
   SELECT pg_try_advisory_lock(1836414569, $1::bigint::int))"};
 
-/// $1 worker, $2 lease in seconds, $3 queues or NULL, $4 tasks -> one row, if the worker has not been
-/// given up: the ids of the jobs that are still its own, those of them to cancel, whether a job is
-/// due, seconds until the next one and until the next schedule, and the workers that look dead:
-/// nobody holds their lock, or no heartbeat has come for as long as a lease. All that an idle worker
-/// asks. A lease that has run out is renewed as long as nobody has acted on it.
+/// $1 worker, $2 lease in seconds, $3 queues or NULL, $4 tasks -> one row, if the worker has not
+/// been given up: the ids of the jobs that are still its own, those of them to cancel, whether a
+/// job is due, seconds until the next one and until the next schedule, and the workers that look
+/// dead: nobody holds their lock, or no heartbeat has come for as long as a lease. All that an idle
+/// worker asks. A lease that has run out is renewed as long as nobody has acted on it.
 inline constexpr pg::named_statement pulse{"matview_pulse", R"(
   WITH me AS (
     UPDATE matview.worker SET heartbeat_at = clock_timestamp() WHERE id = $1::bigint RETURNING id),
@@ -121,9 +121,9 @@ inline constexpr pg::named_statement complete{"matview_complete", R"(
     WHERE failures > 0 AND name IN (SELECT schedule FROM done))
   SELECT id FROM done)"};
 
-/// $1 worker, $2 id, $3 attempt, $4 error, $5 whether trying again is useless, $6 base and $7 cap of
-/// the pause in seconds -> state, seconds until the next attempt or NULL, whether its schedule has
-/// been suspended. A pause doubles from attempt to attempt and is spread by a tenth. A job that
+/// $1 worker, $2 id, $3 attempt, $4 error, $5 whether trying again is useless, $6 base and $7 cap
+/// of the pause in seconds -> state, seconds until the next attempt or NULL, whether its schedule
+/// has been suspended. A pause doubles from attempt to attempt and is spread by a tenth. A job that
 /// would wait beside one of the same key is superseded by that one.
 inline constexpr pg::named_statement fail{"matview_fail", R"(
   WITH mine AS MATERIALIZED (
@@ -320,10 +320,10 @@ inline constexpr pg::named_statement now{"matview_now", R"(
 inline constexpr pg::named_statement check_zone{"matview_check_zone", R"(
   SELECT clock_timestamp() AT TIME ZONE $1)"};
 
-/// $1 name, $2 task, $3 arguments, $4 cron or NULL, $5 zone, $6 period in seconds or NULL, $7 queue,
-/// $8 priority, $9 attempts, $10 timeout in seconds or NULL, $11 missed, $12 window in seconds or
-/// NULL, $13 overlap, $14 failures, $15 first tick in microseconds since 1970 -> a row if anything
-/// was changed. A schedule that stands there like this is not touched.
+/// $1 name, $2 task, $3 arguments, $4 cron or NULL, $5 zone, $6 period in seconds or NULL, $7
+/// queue, $8 priority, $9 attempts, $10 timeout in seconds or NULL, $11 missed, $12 window in
+/// seconds or NULL, $13 overlap, $14 failures, $15 first tick in microseconds since 1970 -> a row
+/// if anything was changed. A schedule that stands there like this is not touched.
 inline constexpr pg::named_statement set_schedule{"matview_set_schedule", R"(
   WITH changed AS (
     INSERT INTO matview.schedule AS s (name, task, args, cron, time_zone, every, queue, priority,
@@ -424,8 +424,8 @@ inline constexpr pg::named_statement retry{"matview_retry", R"(
   notified AS MATERIALIZED (SELECT count(*) FROM told)
   SELECT id FROM again, notified)"};
 
-/// $1 id -> its state then: cancelled, or running when its worker has been asked; no row if there is
-/// no such job or it has ended.
+/// $1 id -> its state then: cancelled, or running when its worker has been asked; no row if there
+/// is no such job or it has ended.
 inline constexpr pg::named_statement cancel{"matview_cancel", R"(
   WITH asked AS (
     UPDATE matview.job
@@ -436,8 +436,8 @@ inline constexpr pg::named_statement cancel{"matview_cancel", R"(
     WHERE id = $1::bigint AND state IN ('ready', 'running') RETURNING state, worker_id)
   SELECT state, pg_notify('matview_cancel', coalesce(worker_id::text, '')) FROM asked)"};
 
-/// $1 age in seconds, $2 state or NULL, $3 queue or NULL, $4 schedule or NULL, $5 how many at most ->
-/// how many jobs were deleted.
+/// $1 age in seconds, $2 state or NULL, $3 queue or NULL, $4 schedule or NULL, $5 how many at most
+/// -> how many jobs were deleted.
 inline constexpr pg::named_statement purge_some{"matview_purge_some", R"(
   WITH old AS (
     SELECT id FROM matview.job

@@ -50,7 +50,10 @@ void check_number(std::string_view what, int value, int least, int most) {
 
 std::vector<pg::parameter> parameters_of(const std::string& task, std::string args,
                                          const job_options& options) {
-  std::vector<pg::parameter> out{task, std::move(args), options.queue, seconds_parameter(options.delay),
+  std::vector<pg::parameter> out{task,
+                                 std::move(args),
+                                 options.queue,
+                                 seconds_parameter(options.delay),
                                  fmt::format("{}", options.priority),
                                  fmt::format("{}", options.max_attempts)};
   out.push_back(options.dedupe.empty() ? pg::parameter() : pg::parameter(options.dedupe));
@@ -80,8 +83,7 @@ std::vector<pg::parameter> checked(std::string_view task, std::string_view args,
   check_task(task);
   check_arguments(args);
   check_job(options.queue, options.priority, options.max_attempts);
-  std::vector<pg::parameter> out =
-      parameters_of(std::string(task), std::string(args), options);
+  std::vector<pg::parameter> out = parameters_of(std::string(task), std::string(args), options);
   out.emplace_back(notify ? "true" : "false");
   return out;
 }
@@ -119,10 +121,10 @@ void check_arguments(std::string_view args) {
   json::error_code unreadable;
   const json::value parsed = json::parse(json::string_view(args.data(), args.size()), unreadable);
   if (!unreadable && parsed.is_object()) return;
-  throw error(errc::invalid_option,
-              fmt::format("the arguments of a job are {}, which is no JSON object",
-                          text::shown(args)),
-              {.hint = R"(such as {"view": "sales.daily"})"});
+  throw error(
+      errc::invalid_option,
+      fmt::format("the arguments of a job are {}, which is no JSON object", text::shown(args)),
+      {.hint = R"(such as {"view": "sales.daily"})"});
 }
 
 void check_job(std::string_view queue, int priority, int max_attempts) {
@@ -148,8 +150,8 @@ std::int64_t enqueue(std::string_view task, std::string_view args, const job_opt
 std::int64_t enqueue(PGconn* connection, std::string_view task, std::string_view args,
                      const job_options& options) {
   // Always told: whether and when the caller commits is not known here.
-  return pg::run_sync(views::isolated(
-      enqueue_borrowed(connection, checked(task, args, options, true))));
+  return pg::run_sync(
+      views::isolated(enqueue_borrowed(connection, checked(task, args, options, true))));
 }
 
 asio::awaitable<std::int64_t> aenqueue_all(std::string_view task, std::vector<std::string> args,
@@ -160,7 +162,8 @@ asio::awaitable<std::int64_t> aenqueue_all(std::string_view task, std::vector<st
   std::vector<pg::parameter> values =
       parameters_of(std::string(task), pg::array_literal(args), options);
   std::string database = options.database;
-  const auto work = [values = std::move(values)](pg::connection& on) -> asio::awaitable<std::int64_t> {
+  const auto work = [values =
+                         std::move(values)](pg::connection& on) -> asio::awaitable<std::int64_t> {
     const pg::result made = co_await on.query(store::sql::enqueue_all.sql, values);
     co_return made.integer(0, 0);
   };

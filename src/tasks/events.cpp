@@ -29,20 +29,21 @@ std::string_view name_of(log_level level) {
 }  // namespace
 
 void event_log::operator()(log_level level, std::string_view event,
-                           const std::vector<field>& fields) const {
+                           const json::object& fields) const {
   if (!sink_) return;
   if (json_) {
     const auto now = std::chrono::system_clock::now();
-    json::object line{
-        {"time", text::to_rfc3339(std::chrono::floor<std::chrono::seconds>(now))}, {"level", name_of(level)}, {"event", event}};
-    for (const auto& [key, value] : fields) line[key] = value;
+    json::object line{{"time", text::to_rfc3339(std::chrono::floor<std::chrono::seconds>(now))},
+                      {"level", name_of(level)},
+                      {"event", event}};
+    for (const auto& [key, value] : fields) line.insert_or_assign(key, value);
     sink_(level, json::serialize(line));
     return;
   }
   std::string line(event);
   for (const auto& [key, value] : fields) {
     line += ' ';
-    line += key;
+    line.append(key.data(), key.size());
     line += '=';
     // One word stands bare, as people write it; all else is quoted, so that a line stays a line.
     const json::string* text = value.if_string();

@@ -2,23 +2,20 @@
 
 #include <matview/log.hpp>
 
-#include <boost/json/value.hpp>
+#include <boost/json/object.hpp>
 
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace matview::tasks {
 
-/// What happens in a worker, as log lines: text for people (`job done id=7 task=refresh seconds=0.2`)
-/// or one JSON object each, with the keys `time`, `level`, `event` and the fields.
+/// What happens in a worker, as log lines: text for people (`job done id=7 task=refresh
+/// seconds=0.2`) or one JSON object each, with the keys `time`, `level`, `event` and the fields.
 class event_log final {
  public:
-  using field = std::pair<std::string_view, boost::json::value>;
-
   event_log(log_sink sink, bool json) : sink_(std::move(sink)), json_(json) {}
 
-  void operator()(log_level level, std::string_view event, const std::vector<field>& fields) const;
+  void operator()(log_level level, std::string_view event, const boost::json::object& fields) const;
 
   [[nodiscard]] const log_sink& sink() const noexcept { return sink_; }
   [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(sink_); }

@@ -13,8 +13,8 @@ struct job {
   std::int64_t max_attempts;
   std::string queue;
   std::string task;
-  std::string args;      ///< A JSON object.
-  std::string schedule;  ///< Empty: nobody's.
+  std::string args;               ///< A JSON object.
+  std::string schedule;           ///< Empty: nobody's.
   std::optional<double> timeout;  ///< In seconds.
   double waited;                  ///< Seconds from when it was due to now.
 };
@@ -28,9 +28,9 @@ struct job_end {
     stale,  ///< Somebody else has the job by now: nothing was done.
   };
   kind how = kind::done;
-  std::string error = {};   ///< Of a failed one.
-  bool permanent = false;   ///< Whether trying again is useless.
-  bool cancelled = false;   ///< Whether it failed because it was asked to stop.
+  std::string error = {};  ///< Of a failed one.
+  bool permanent = false;  ///< Whether trying again is useless.
+  bool cancelled = false;  ///< Whether it failed because it was asked to stop.
 };
 
 }  // namespace matview::tasks

@@ -1,10 +1,9 @@
-#include <matview/jobs.hpp>
-
 #include "store/task_statements.hpp"
 #include "tasks/session.hpp"
 #include "tasks/values.hpp"
 #include "text/quote.hpp"
 #include <matview/error.hpp>
+#include <matview/jobs.hpp>
 #include <matview/tasks.hpp>
 
 #include <fmt/format.h>
@@ -26,8 +25,7 @@ pg::parameter text_or_null(std::string_view text) {
 void check_state(const std::string& state) {
   constexpr std::array states{"", "ready", "running", "done", "dead", "cancelled"};
   if (std::find(states.begin(), states.end(), state) != states.end()) return;
-  throw error(errc::invalid_option,
-              fmt::format("{} is not a state of a job", text::shown(state)),
+  throw error(errc::invalid_option, fmt::format("{} is not a state of a job", text::shown(state)),
               {.hint = "a job is ready, running, done, dead or cancelled"});
 }
 

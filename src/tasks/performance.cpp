@@ -42,8 +42,8 @@ views::refresh_task refresh_of(const job& what) {
   const json::object arguments = arguments_of(what);
   const json::value* view = arguments.if_contains("view");
   const json::value* concurrently = arguments.if_contains("concurrently");
-  const bool readable = view != nullptr && view->is_string() &&
-                        (concurrently == nullptr || concurrently->is_bool());
+  const bool readable =
+      view != nullptr && view->is_string() && (concurrently == nullptr || concurrently->is_bool());
   if (!readable) refuse_arguments(what, R"({"view": "sales.daily", "concurrently": true})");
   return {std::string(view->as_string()),
           {.concurrently = concurrently != nullptr && concurrently->as_bool()}};
@@ -59,7 +59,7 @@ std::string sql_of(const job& what) {
 // Fences and completes the job in the transaction that its work was done in.
 asio::awaitable<void> complete_within(pg::transaction& in, const job& what, std::int64_t worker) {
   std::vector<pg::parameter> values{fmt::format("{}", worker), fmt::format("{{{}}}", what.id),
-                                  fmt::format("{{{}}}", what.attempt)};
+                                    fmt::format("{{{}}}", what.attempt)};
   const pg::result done = co_await in.on().query(store::sql::complete.sql, std::move(values));
   if (done.rows() == 0) throw stale_claim();
 }
@@ -67,13 +67,14 @@ asio::awaitable<void> complete_within(pg::transaction& in, const job& what, std:
 // The transaction begins here, so that what runs on the connection next is inside it; and READ
 // COMMITTED, because the heartbeat changes the job's row meanwhile.
 asio::awaitable<void> begin(pg::transaction& in, std::int64_t worker) {
-  co_await in.run(fmt::format(
-      "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL application_name = "
-      "'matview worker {}'",
-      worker));
+  co_await in.run(
+      fmt::format("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL application_name = "
+                  "'matview worker {}'",
+                  worker));
 }
 
-asio::awaitable<job_end> refresh(const job& what, const views::refresh_task& task, const stage& on) {
+asio::awaitable<job_end> refresh(const job& what, const views::refresh_task& task,
+                                 const stage& on) {
   pg::lease leased = co_await on.database->acquire(on.log);
   refresh_options options = task.options;
   options.count_rows = false;

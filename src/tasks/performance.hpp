@@ -21,8 +21,8 @@ struct stage {
   log_sink log;
 };
 
-/// Runs one attempt of a job. Never throws but std::bad_alloc. Cancelling it cancels what it does in
-/// the server; a task that blocks runs to its end.
+/// Runs one attempt of a job. Never throws but std::bad_alloc. Cancelling it cancels what it does
+/// in the server; a task that blocks runs to its end.
 asio::awaitable<job_end> perform(job what, const handler& how, stage on);
 
 }  // namespace matview::tasks

@@ -41,8 +41,7 @@ void tell_service_manager(std::string_view state) {
 class crew final {
  public:
   crew(const task_set& tasks, const worker_options& options)
-      : threads_(std::max<std::size_t>(options.concurrency, 1)),
-        signals_(loop_, SIGINT, SIGTERM) {
+      : threads_(std::max<std::size_t>(options.concurrency, 1)), signals_(loop_, SIGINT, SIGTERM) {
     for (const std::string& alias : options.databases) {
       workers_.push_back(
           std::make_unique<worker>(loop_.get_executor(), alias, tasks, options, threads_));

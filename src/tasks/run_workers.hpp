@@ -14,8 +14,8 @@ namespace matview::tasks {
 /// until all have ended by themselves. The first signal lets jobs end within the grace, the second
 /// cancels them at once.
 ///
-/// `schedules` are set first, in every database. `on_start` is called with a function that, from any
-/// thread and until run_workers() returns, asks to stop as a signal does.
+/// `schedules` are set first, in every database. `on_start` is called with a function that, from
+/// any thread and until run_workers() returns, asks to stop as a signal does.
 /// @throws error as task_queue::run(), and std::bad_alloc.
 void run_workers(const task_set& tasks, const worker_options& options,
                  const std::vector<schedule_definition>& schedules = {},

@@ -1,5 +1,3 @@
-#include <matview/schedules.hpp>
-
 #include "store/catalog.hpp"
 #include "store/task_statements.hpp"
 #include "tasks/enqueue.hpp"
@@ -10,6 +8,7 @@
 #include <matview/cron.hpp>
 #include <matview/error.hpp>
 #include <matview/identifier.hpp>
+#include <matview/schedules.hpp>
 
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
@@ -191,8 +190,8 @@ stored_schedule schedule_at(const pg::result& from, int row) {
                .failures = static_cast<int>(from.integer(row, 18))},
       .now = instant(std::chrono::microseconds(from.integer(row, 19))),
       .anchor = {}};
-  out.anchor = from.is_null(row, 20) ? out.now
-                                     : instant(std::chrono::microseconds(from.integer(row, 20)));
+  out.anchor =
+      from.is_null(row, 20) ? out.now : instant(std::chrono::microseconds(from.integer(row, 20)));
   return out;
 }
 

@@ -29,9 +29,10 @@ struct task_queue::state {
   void add(task_options given, handler how) {
     check_task(given.name);
     if (!given.cron.empty() && given.every) {
-      throw error(errc::invalid_option, fmt::format("task {} has both a cron expression and a period",
-                                                    text::shown(given.name)),
-                  {.hint = "give one of them"});
+      throw error(
+          errc::invalid_option,
+          fmt::format("task {} has both a cron expression and a period", text::shown(given.name)),
+          {.hint = "give one of them"});
     }
     if (!given.cron.empty()) static_cast<void>(cron::parse(given.cron, given.time_zone));
     if (given.every && given.every->to_duration() < std::chrono::seconds(1)) {

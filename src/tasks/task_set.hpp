@@ -29,7 +29,9 @@ class task_set final {
   task_set() : handlers_{{"refresh", refresh_by_arguments{}}, {"sql", sql_by_arguments{}}} {}
 
   /// A later one of the same name takes its place.
-  void add(std::string name, handler how) { handlers_.insert_or_assign(std::move(name), std::move(how)); }
+  void add(std::string name, handler how) {
+    handlers_.insert_or_assign(std::move(name), std::move(how));
+  }
 
   /// @throws std::out_of_range for a name that is not in names().
   [[nodiscard]] const handler& at(const std::string& name) const { return handlers_.at(name); }

@@ -12,7 +12,8 @@ namespace matview::tasks {
 std::optional<std::chrono::system_clock::time_point> time_at(const pg::result& from, int row,
                                                              int column) {
   if (from.is_null(row, column)) return std::nullopt;
-  return std::chrono::system_clock::time_point(std::chrono::microseconds(from.integer(row, column)));
+  return std::chrono::system_clock::time_point(
+      std::chrono::microseconds(from.integer(row, column)));
 }
 
 std::optional<interval> interval_at(const pg::result& from, int row, int column) {

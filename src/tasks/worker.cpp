@@ -42,8 +42,7 @@ double seconds_of(clock::duration value) {
 clock::time_point moment(std::optional<double> in) {
   const auto now = clock::now();
   if (!in) return now + longest_sleep;
-  const double limited =
-      std::clamp(*in, 0.0, std::chrono::duration<double>(longest_sleep).count());
+  const double limited = std::clamp(*in, 0.0, std::chrono::duration<double>(longest_sleep).count());
   return now + std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(limited));
 }
 
@@ -251,8 +250,8 @@ asio::awaitable<void> worker::be_present(pg::connection& on) {
     const bool known = co_await send_pulse(on);
     if (!known) co_return;  // Given up by the others: registers anew.
     failures_in_a_row_ = 0;
-    const clock::time_point next =
-        clock::now() + std::chrono::duration_cast<clock::duration>(options_.heartbeat.to_duration());
+    const clock::time_point next = clock::now() + std::chrono::duration_cast<clock::duration>(
+                                                      options_.heartbeat.to_duration());
     bool pulse_now = false;
     while (!pulse_now && clock::now() < next) {
       const std::vector<pg::notification> told = co_await on.notifications(next);
@@ -317,8 +316,8 @@ asio::awaitable<void> worker::probe(pg::connection& on) {
 
 asio::awaitable<bool> worker::send_pulse(pg::connection& on) {
   const std::uint64_t mine = ++pulse_;
-  const std::vector<pg::parameter> values{id_text(), seconds_parameter(options_.lease), queue_names_,
-                                          task_names_};
+  const std::vector<pg::parameter> values{id_text(), seconds_parameter(options_.lease),
+                                          queue_names_, task_names_};
   const pg::result told = co_await on.execute(store::sql::pulse, values);
   if (told.rows() == 0) {
     log_(log_level::warning, "worker given up by the others",
@@ -604,7 +603,8 @@ const cron& worker::cron_of(const std::string& expression, const std::string& zo
 asio::awaitable<void> worker::fetch(pg::connection& on) {
   const std::size_t free = std::min<std::size_t>(options_.concurrency - running_.size(), batch);
   const std::vector<pg::parameter> values{id_text(), queue_names_, task_names_,
-                                          fmt::format("{}", free), seconds_parameter(options_.lease)};
+                                          fmt::format("{}", free),
+                                          seconds_parameter(options_.lease)};
   look_ = false;
   std::optional<error> failure;
   int rows = 0;
@@ -641,7 +641,7 @@ asio::awaitable<void> worker::purge(pg::connection& on) {
 // Jobs.
 
 void worker::start(job what) {
-  running_.push_back({.what = std::move(what), .pulse = pulse_});
+  running_.emplace_back(std::move(what), pulse_);
   const auto mine = std::prev(running_.end());
   const clock::time_point began = clock::now();
   if (mine->what.timeout) {
@@ -662,12 +662,13 @@ void worker::start(job what) {
           {"waited_seconds", mine->what.waited}});
   }
   stage on{database_, *id_, threads_, log_.sink()};
-  asio::co_spawn(executor_, perform(mine->what, tasks_.at(mine->what.task), std::move(on)),
-                 asio::bind_cancellation_slot(
-                     mine->stop.slot(), [this, mine, began](std::exception_ptr failed, job_end how) {
-                       if (failed) std::rethrow_exception(failed);  // Out of memory.
-                       end(mine, std::move(how), clock::now() - began);
-                     }));
+  asio::co_spawn(
+      executor_, perform(mine->what, tasks_.at(mine->what.task), std::move(on)),
+      asio::bind_cancellation_slot(mine->stop.slot(),
+                                   [this, mine, began](std::exception_ptr failed, job_end how) {
+                                     if (failed) std::rethrow_exception(failed);  // Out of memory.
+                                     end(mine, std::move(how), clock::now() - began);
+                                   }));
 }
 
 void worker::end(std::list<running_job>::iterator which, job_end how, clock::duration took) {
@@ -718,8 +719,8 @@ asio::awaitable<void> worker::pause_after(std::string_view who, const error& fai
   ++failures_in_a_row_;
   log_(log_level::warning, "worker troubled",
        {{"database", alias_}, {"part", who}, {"error", failed.what()}, {"hint", failed.hint()}});
-  const double seconds = std::min(5.0, 0.1 * std::pow(2.0, std::min(failures_in_a_row_, 10))) *
-                         jitter(0.2);
+  const double seconds =
+      std::min(5.0, 0.1 * std::pow(2.0, std::min(failures_in_a_row_, 10))) * jitter(0.2);
   asio::steady_timer timer(executor_);
   timer.expires_after(
       std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(seconds)));

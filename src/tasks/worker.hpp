@@ -59,13 +59,16 @@ class worker final {
   using clock = std::chrono::steady_clock;
 
   struct running_job {
+    running_job(job fetched, std::uint64_t last_pulse)
+        : what(std::move(fetched)), pulse(last_pulse) {}
+
     job what;
-    asio::cancellation_signal stop = {};
-    std::uint64_t pulse = 0;  ///< The last one that had begun when it was fetched.
+    std::uint64_t pulse;  ///< The last one that had begun when it was fetched.
+    asio::cancellation_signal stop;
     bool timed_out = false;
     bool given_back = false;
     bool lost = false;
-    std::unique_ptr<asio::steady_timer> limit = {};
+    std::unique_ptr<asio::steady_timer> limit;
   };
   struct ended_job {
     job what;
@@ -114,13 +117,13 @@ class worker final {
   asio::thread_pool& threads_;
   const event_log log_;
   const std::shared_ptr<pg::database> database_;
-  const std::string task_names_;          // As an array literal.
-  const pg::parameter queue_names_;       // The same; nothing for all.
+  const std::string task_names_;     // As an array literal.
+  const pg::parameter queue_names_;  // The same; nothing for all.
 
   std::optional<std::int64_t> id_;  // Of the row that stands for this worker.
   std::uint64_t pulse_ = 0;
-  bool look_ = true;        // Jobs may be due.
-  bool finished_ = false;   // Control has ended.
+  bool look_ = true;       // Jobs may be due.
+  bool finished_ = false;  // Control has ended.
   bool draining_ = false;
   int failures_in_a_row_ = 0;
   clock::time_point next_job_;
@@ -136,8 +139,8 @@ class worker final {
   std::string silent_;  // Workers that looked dead, as an array literal.
   clock::time_point rescue_at_ = clock::time_point::max();
 
-  wake_up turn_;             // Control's.
-  wake_up presence_ended_;   // run()'s.
+  wake_up turn_;            // Control's.
+  wake_up presence_ended_;  // run()'s.
   asio::cancellation_signal stop_presence_;
   asio::steady_timer grace_;
   std::map<std::pair<std::string, std::string>, cron> crons_;
