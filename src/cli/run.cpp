@@ -5,6 +5,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/multiple_exceptions.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
@@ -52,12 +53,15 @@ class supervisor final {
   }
 
  private:
-  // An interrupted wait of the event loop's own, or two at once (operator&&), is an interruption.
+  // Two that failed at once (operator&&) are told by the first; an interrupted wait of the event
+  // loop's own is an interruption.
   [[noreturn]] static void rethrow(const std::exception_ptr& failure) {
     try {
       std::rethrow_exception(failure);
     } catch (const error&) {
       throw;
+    } catch (const asio::multiple_exceptions& both) {
+      rethrow(both.first_exception());
     } catch (const std::exception&) {
       if (asked_to_stop) throw error(errc::cancelled, "the operation was cancelled");
       throw;

@@ -53,10 +53,12 @@ std::string checksum(std::string_view text) {
 // One key for all programs, whatever their version. The number spells "matview" in ASCII.
 constexpr std::string_view lock = "SELECT pg_catalog.pg_advisory_xact_lock(30787925292180855)";
 
-// Not IF NOT EXISTS: that asks for the right to create even when there is nothing to create.
+// Not IF NOT EXISTS: that asks for the right to create even when there is nothing to create. Not
+// to_regclass() either: it may answer from a cache that is older than the lock.
 constexpr std::string_view exists =
-    "SELECT pg_catalog.to_regclass('matview.migration') IS NOT NULL, "
-    "pg_catalog.to_regnamespace('matview') IS NOT NULL";
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n "
+    "ON n.oid = c.relnamespace WHERE n.nspname = 'matview' AND c.relname = 'migration'), "
+    "EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'matview')";
 
 constexpr std::string_view begin_schema =
     "CREATE TABLE matview.migration ("
