@@ -6,6 +6,7 @@
 
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -46,7 +47,7 @@ void set_keepalives(std::vector<const char*>& keywords, std::vector<const char*>
   for (const auto& [keyword, value] :
        {std::pair{"fallback_application_name", "matview"}, std::pair{"client_encoding", "UTF8"},
         std::pair{"keepalives_idle", "30"}, std::pair{"keepalives_interval", "10"},
-        std::pair{"keepalives_count", "3"}}) {
+        std::pair{"keepalives_count", "3"}, std::pair{"tcp_user_timeout", "60000"}}) {
     keywords.push_back(keyword);
     values.push_back(value);
   }
@@ -175,6 +176,10 @@ connection::~connection() {
         raw_, [](void*, const PGresult*) {}, nullptr);
   }
   PQsetnonblocking(raw_, caller_nonblocking_);
+}
+
+void connection::hang_up() noexcept {
+  ::shutdown(PQsocket(raw_), SHUT_RDWR);
 }
 
 PGTransactionStatusType connection::transaction_status() const noexcept {

@@ -115,6 +115,9 @@ class connection final {
   /// Runs `COPY ... FROM STDIN` and sends `data` as its input; returns the number of rows.
   asio::awaitable<std::int64_t> copy_in(std::string sql, std::string_view data);
 
+  /// Breaks the connection: whatever waits for the server finds it lost.
+  void hang_up() noexcept;
+
   [[nodiscard]] PGTransactionStatusType transaction_status() const noexcept;
   [[nodiscard]] bool usable() const noexcept;
   /// Whether the server reads the text of a statement as this library does: with

@@ -1,5 +1,6 @@
 #include "tasks/performance.hpp"
 
+#include "pg/answer_limit.hpp"
 #include "pg/transaction.hpp"
 #include "store/task_statements.hpp"
 #include "tasks/retry.hpp"
@@ -66,11 +67,13 @@ asio::awaitable<void> complete_within(pg::transaction& in, const job& what, std:
 
 // The transaction begins here, so that what runs on the connection next is inside it; and READ
 // COMMITTED, because the heartbeat changes the job's row meanwhile.
-asio::awaitable<void> begin(pg::transaction& in, std::int64_t worker) {
+asio::awaitable<void> begin(pg::transaction& in, const stage& on) {
+  const auto executor = co_await asio::this_coro::executor;
+  const pg::answer_limit limit(in.on(), executor, on.answer_time);
   co_await in.run(
       fmt::format("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL application_name = "
                   "'matview worker {}'",
-                  worker));
+                  on.worker));
 }
 
 asio::awaitable<job_end> refresh(const job& what, const views::refresh_task& task,
@@ -79,7 +82,7 @@ asio::awaitable<job_end> refresh(const job& what, const views::refresh_task& tas
   refresh_options options = task.options;
   options.count_rows = false;
   const auto work = [&](pg::transaction& in) -> asio::awaitable<bool> {
-    co_await begin(in, on.worker);
+    co_await begin(in, on);
     co_await views::refresh_on(*leased, task.name, options);
     co_await complete_within(in, what, on.worker);
     co_return true;
@@ -91,7 +94,7 @@ asio::awaitable<job_end> refresh(const job& what, const views::refresh_task& tas
 asio::awaitable<job_end> run_sql(const job& what, const std::string& sql, const stage& on) {
   pg::lease leased = co_await on.database->acquire(on.log);
   const auto work = [&](pg::transaction& in) -> asio::awaitable<bool> {
-    co_await begin(in, on.worker);
+    co_await begin(in, on);
     co_await leased->query(sql);  // The extended protocol: one statement.
     if (leased->transaction_status() != PQTRANS_INTRANS) {
       throw error(errc::invalid_option, "the statement of a task must not end the transaction",

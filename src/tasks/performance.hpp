@@ -8,6 +8,7 @@
 
 #include <boost/asio/thread_pool.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 
@@ -17,7 +18,8 @@ namespace matview::tasks {
 struct stage {
   std::shared_ptr<pg::database> database;
   std::int64_t worker;
-  asio::thread_pool& threads;  ///< For tasks that block.
+  asio::thread_pool& threads;                       ///< For tasks that block.
+  std::chrono::steady_clock::duration answer_time;  ///< Longest silence after a short statement.
   log_sink log;
 };
 

@@ -1,5 +1,6 @@
 #include "tasks/worker.hpp"
 
+#include "pg/answer_limit.hpp"
 #include "store/migrations.hpp"
 #include "store/task_statements.hpp"
 #include "tasks/ticks.hpp"
@@ -269,19 +270,19 @@ asio::awaitable<void> worker::be_present(pg::connection& on) {
 
 // The row and the lock of this worker, on a session that knows nothing of an earlier one.
 asio::awaitable<void> worker::begin_session(pg::connection& on) {
-  co_await on.run(
-      "DEALLOCATE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); LISTEN matview_job; "
-      "LISTEN matview_schedule; LISTEN matview_cancel; LISTEN matview_probe");
+  co_await tell(on,
+                "DEALLOCATE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); LISTEN matview_job; "
+                "LISTEN matview_schedule; LISTEN matview_cancel; LISTEN matview_probe");
   bool locked = false;
   if (id_) {
     const std::vector<pg::parameter> values{id_text()};
-    const pg::result taken = co_await on.execute(store::sql::take_lock, values);
+    const pg::result taken = co_await ask(on, store::sql::take_lock, values);
     locked = taken.boolean(0, 0);
   } else {
     const std::vector<pg::parameter> values{host_name(), fmt::format("{}", ::getpid()),
                                             MATVIEW_VERSION, queue_names_,
                                             fmt::format("{}", options_.concurrency)};
-    const pg::result made = co_await on.execute(store::sql::register_worker, values);
+    const pg::result made = co_await ask(on, store::sql::register_worker, values);
     id_ = made.integer(0, 0);
     locked = made.boolean(0, 1);
     log_(log_level::info, "worker started",
@@ -289,14 +290,14 @@ asio::awaitable<void> worker::begin_session(pg::connection& on) {
     turn_.wake();
   }
   const std::vector<pg::parameter> told{id_text(), std::string(locked ? "true" : "false")};
-  co_await on.execute(store::sql::tell_lock, told);
-  co_await on.run(fmt::format("SET application_name = 'matview worker {}'", *id_));
+  co_await ask(on, store::sql::tell_lock, told);
+  co_await tell(on, fmt::format("SET application_name = 'matview worker {}'", *id_));
 }
 
 // Whether what this session tells itself arrives. Through a pooler that gives each transaction
 // another session it does not, and there neither the lock nor prepared statements hold.
 asio::awaitable<void> worker::probe(pg::connection& on) {
-  co_await on.run(fmt::format("NOTIFY matview_probe, '{}'", *id_));
+  co_await tell(on, fmt::format("NOTIFY matview_probe, '{}'", *id_));
   const clock::time_point until = clock::now() + probe_limit;
   for (;;) {
     const std::vector<pg::notification> told = co_await on.notifications(until);
@@ -318,7 +319,7 @@ asio::awaitable<bool> worker::send_pulse(pg::connection& on) {
   const std::uint64_t mine = ++pulse_;
   const std::vector<pg::parameter> values{id_text(), seconds_parameter(options_.lease),
                                           queue_names_, task_names_};
-  const pg::result told = co_await on.execute(store::sql::pulse, values);
+  const pg::result told = co_await ask(on, store::sql::pulse, values);
   if (told.rows() == 0) {
     log_(log_level::warning, "worker given up by the others",
          {{"database", alias_}, {"worker", *id_}});
@@ -377,7 +378,7 @@ asio::awaitable<void> worker::control() {
     std::optional<error> failure;
     try {
       pg::lease leased = co_await database_->acquire(log_.sink());
-      co_await leased->run("DEALLOCATE ALL");
+      co_await tell(*leased, "DEALLOCATE ALL");
       co_await take_turns(*leased);
       co_return;
     } catch (const error& failed) {
@@ -389,13 +390,13 @@ asio::awaitable<void> worker::control() {
 
 asio::awaitable<void> worker::take_turns(pg::connection& on) {
   while (!id_) co_await turn_.sleep_until(clock::now() + 1s);
-  co_await on.run(fmt::format("SET application_name = 'matview worker {}'", *id_));
+  co_await tell(on, fmt::format("SET application_name = 'matview worker {}'", *id_));
   bool told_stopping = false;
   for (;;) {
     co_await settle(on);
     if (draining_ && !told_stopping) {
       const std::vector<pg::parameter> me{id_text()};
-      co_await on.execute(store::sql::stopping, me);
+      co_await ask(on, store::sql::stopping, me);
       told_stopping = true;
     }
     if (clock::now() >= rescue_at_) co_await rescue(on);
@@ -417,7 +418,7 @@ asio::awaitable<void> worker::take_turns(pg::connection& on) {
       if (over) draining_ = true;
       if (draining_) {
         const std::vector<pg::parameter> me{id_text()};
-        co_await on.execute(store::sql::deregister, me);
+        co_await ask(on, store::sql::deregister, me);
         co_return;
       }
     } else {
@@ -463,7 +464,7 @@ asio::awaitable<void> worker::complete_done(pg::connection& on) {
   const std::vector<pg::parameter> values{
       id_text(), numbers(done_, [](const ended_job& one) { return one.what.id; }),
       numbers(done_, [](const ended_job& one) { return one.what.attempt; })};
-  const pg::result told = co_await on.execute(store::sql::complete, values);
+  const pg::result told = co_await ask(on, store::sql::complete, values);
   if (log_ && static_cast<std::size_t>(told.rows()) != count) {
     log_(log_level::warning, "completions refused",
          {{"count", count - static_cast<std::size_t>(told.rows())},
@@ -482,7 +483,7 @@ asio::awaitable<void> worker::tell_failures(pg::connection& on) {
                                             std::string(one.end.permanent ? "true" : "false"),
                                             seconds_parameter(options_.pause),
                                             seconds_parameter(options_.longest_pause)};
-    const pg::result told = co_await on.execute(store::sql::fail, values);
+    const pg::result told = co_await ask(on, store::sql::fail, values);
     if (told.rows() > 0) {
       const std::string state = told.string(0, 0);
       const std::optional<double> again = number_at(told, 0, 1);
@@ -509,14 +510,14 @@ asio::awaitable<void> worker::give_back(pg::connection& on) {
   const std::vector<pg::parameter> values{
       id_text(), numbers(to_give_back_, [](const job& one) { return one.id; }),
       numbers(to_give_back_, [](const job& one) { return one.attempt; })};
-  const pg::result told = co_await on.execute(store::sql::give_back, values);
+  const pg::result told = co_await ask(on, store::sql::give_back, values);
   log_(log_level::info, "jobs given back", {{"count", told.rows()}});
   to_give_back_.erase(to_give_back_.begin(), to_give_back_.begin() + static_cast<long>(count));
 }
 
 asio::awaitable<void> worker::rescue(pg::connection& on) {
   const std::vector<pg::parameter> values{id_text(), silent_, seconds_parameter(options_.lease)};
-  const pg::result rescued = co_await on.execute(store::sql::rescue, values);
+  const pg::result rescued = co_await ask(on, store::sql::rescue, values);
   rescue_at_ = clock::time_point::max();
   for (int row = 0; row < rescued.rows(); ++row) {
     log_(log_level::warning, "job rescued",
@@ -526,13 +527,13 @@ asio::awaitable<void> worker::rescue(pg::connection& on) {
   }
   if (rescued.rows() > 0) look_ = true;
   const std::vector<pg::parameter> lease{seconds_parameter(options_.lease)};
-  co_await on.execute(store::sql::forget_workers, lease);
+  co_await ask(on, store::sql::forget_workers, lease);
 }
 
 asio::awaitable<void> worker::claim_ticks(pg::connection& on) {
   const std::vector<pg::parameter> most{fmt::format("{}", batch)};
   for (;;) {
-    const pg::result due = co_await on.execute(store::sql::due_schedules, most);
+    const pg::result due = co_await ask(on, store::sql::due_schedules, most);
     if (due.rows() == 0) break;
     const std::size_t claimed = co_await claim_batch(on, due);
     if (claimed > 0) look_ = true;
@@ -543,7 +544,7 @@ asio::awaitable<void> worker::claim_ticks(pg::connection& on) {
     }
     if (!running_.empty() || due.rows() == batch) co_await settle(on);
   }
-  const pg::result next = co_await on.execute(store::sql::next_schedule, {});
+  const pg::result next = co_await ask(on, store::sql::next_schedule, {});
   next_tick_ = moment(number_at(next, 0, 0));
 }
 
@@ -578,7 +579,7 @@ asio::awaitable<std::size_t> worker::claim_batch(pg::connection& on, const pg::r
   }
   if (claims.empty()) co_return 1;  // All were suspended: look again.
   const std::vector<pg::parameter> values = claims.parameters();
-  const pg::result made = co_await on.execute(store::sql::claim_ticks, values);
+  const pg::result made = co_await ask(on, store::sql::claim_ticks, values);
   co_return static_cast<std::size_t>(made.rows());
 }
 
@@ -587,7 +588,7 @@ asio::awaitable<void> worker::suspend(pg::connection& on, const std::string& sch
                                       std::int64_t revision, const std::string& why) {
   const std::vector<pg::parameter> values{schedule, fmt::format("{}", revision),
                                           "suspended, since it cannot be read: " + why};
-  co_await on.execute(store::sql::suspend_schedule, values);
+  co_await ask(on, store::sql::suspend_schedule, values);
   log_(log_level::warning, "schedule suspended", {{"schedule", schedule}, {"error", why}});
 }
 
@@ -609,7 +610,7 @@ asio::awaitable<void> worker::fetch(pg::connection& on) {
   std::optional<error> failure;
   int rows = 0;
   try {
-    const pg::result fetched = co_await on.execute(store::sql::fetch, values);
+    const pg::result fetched = co_await ask(on, store::sql::fetch, values);
     rows = fetched.rows();
     for (int row = 0; row < rows; ++row) start(job_at(fetched, row));
   } catch (const error& failed) {
@@ -626,14 +627,14 @@ asio::awaitable<void> worker::fetch(pg::connection& on) {
     co_return;
   }
   const std::vector<pg::parameter> mine{queue_names_, task_names_};
-  const pg::result next = co_await on.execute(store::sql::next_due, mine);
+  const pg::result next = co_await ask(on, store::sql::next_due, mine);
   next_job_ = moment(number_at(next, 0, 0));
 }
 
 asio::awaitable<void> worker::purge(pg::connection& on) {
   const std::vector<pg::parameter> values{seconds_parameter(options_.keep_finished),
                                           fmt::format("{}", 10 * batch)};
-  const pg::result gone = co_await on.execute(store::sql::purge, values);
+  const pg::result gone = co_await ask(on, store::sql::purge, values);
   const bool more = gone.integer(0, 0) == 10 * batch;
   next_purge_ = clock::now() + (more ? clock::duration(1s) : clock::duration(purge_every));
 }
@@ -661,7 +662,7 @@ void worker::start(job what) {
           {"attempt", mine->what.attempt},
           {"waited_seconds", mine->what.waited}});
   }
-  stage on{database_, *id_, threads_, log_.sink()};
+  stage on{database_, *id_, threads_, answer_time(), log_.sink()};
   asio::co_spawn(
       executor_, perform(mine->what, tasks_.at(mine->what.task), std::move(on)),
       asio::bind_cancellation_slot(mine->stop.slot(),
@@ -712,6 +713,23 @@ void worker::cancel_all(bool to_give_back) {
     one.given_back = to_give_back;
     one.stop.emit(asio::cancellation_type::terminal);
   }
+}
+
+// A statement of the worker's own is short. When no answer comes, the network has lost the
+// connection without telling: it is given up, and a new one is made.
+asio::awaitable<pg::result> worker::ask(pg::connection& on, const pg::named_statement& statement,
+                                        const std::vector<pg::parameter>& values) {
+  const pg::answer_limit limit(on, executor_, answer_time());
+  co_return co_await on.execute(statement, values);
+}
+
+asio::awaitable<void> worker::tell(pg::connection& on, std::string sql) {
+  const pg::answer_limit limit(on, executor_, answer_time());
+  co_await on.run(std::move(sql));
+}
+
+worker::clock::duration worker::answer_time() const {
+  return 2 * std::chrono::duration_cast<clock::duration>(options_.heartbeat.to_duration()) + 1s;
 }
 
 // Longer from failure to failure, up to 5 s.

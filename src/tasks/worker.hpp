@@ -105,6 +105,10 @@ class worker final {
   void start(job what);
   void end(std::list<running_job>::iterator which, job_end how, clock::duration took);
   void cancel_all(bool to_give_back);
+  asio::awaitable<pg::result> ask(pg::connection& on, const pg::named_statement& statement,
+                                  const std::vector<pg::parameter>& values);
+  asio::awaitable<void> tell(pg::connection& on, std::string sql);
+  [[nodiscard]] clock::duration answer_time() const;
   asio::awaitable<void> pause_after(std::string_view who, const error& failed);
   [[nodiscard]] double jitter(double part);
   [[nodiscard]] std::string id_text() const;

@@ -24,6 +24,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace matview::test {
 
@@ -109,6 +110,16 @@ class proxy final {
   }
   /// Whether the server has answered the message that is held or lost.
   [[nodiscard]] bool answered() const { return answered_; }
+  /// From now on nothing passes on the connections that there are, and nobody is told: as when a
+  /// firewall has forgotten them. New ones work.
+  void forget_connections() {
+    asio::post(context_, [this] {
+      for (const auto& one : links_) {
+        if (const auto open = one.lock()) open->forgotten = true;
+      }
+      links_.clear();
+    });
+  }
   /// Lets a held answer through.
   void release() {
     asio::post(context_, [this] { asio::co_spawn(context_, let_through(), asio::detached); });
@@ -127,6 +138,7 @@ class proxy final {
     asio::local::stream_protocol::socket server;
     fate now = fate::pass;
     std::string held;
+    bool forgotten = false;
   };
 
   // Who holds a link: its two coroutines, each until its side closes.
@@ -134,6 +146,7 @@ class proxy final {
     for (;;) {
       auto made = std::make_shared<link>(co_await acceptor_.async_accept(asio::use_awaitable));
       made->server.connect(where_);
+      links_.push_back(made);
       asio::co_spawn(context_, requests(made), asio::detached);
       asio::co_spawn(context_, replies(made), asio::detached);
     }
@@ -166,6 +179,7 @@ class proxy final {
       if (on.now == fate::lose_request) co_return false;
       holding_ = &on;
     }
+    if (on.forgotten) co_return true;
     message += body;
     co_await asio::async_write(on.server, asio::buffer(message), asio::use_awaitable);
     co_return true;
@@ -177,6 +191,7 @@ class proxy final {
       for (;;) {
         const std::size_t size =
             co_await on->server.async_read_some(asio::buffer(bytes), asio::use_awaitable);
+        if (on->forgotten) continue;
         if (on->now != fate::pass) {
           answered_ = true;
           on->held.append(bytes.data(), size);
@@ -204,6 +219,7 @@ class proxy final {
   std::string statement_;  // This and what follows: the loop's thread only.
   fate fate_ = fate::pass;
   link* holding_ = nullptr;
+  std::vector<std::weak_ptr<link>> links_;
   std::atomic<bool> answered_{false};
   std::thread thread_;
 };
