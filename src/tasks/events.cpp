@@ -54,4 +54,11 @@ void event_log::operator()(log_level level, std::string_view event,
   sink_(level, line);
 }
 
+log_sink event_log::sink() const {
+  if (!sink_ || !json_) return sink_;
+  return [log = *this](log_level level, std::string_view text) {
+    log(level, "message", {{"text", text}});
+  };
+}
+
 }  // namespace matview::tasks
