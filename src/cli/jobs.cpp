@@ -98,7 +98,8 @@ exit_code list(const jobs_arguments& given, const context& with) {
 }
 
 void add_errors(record& to, const std::string& errors) {
-  for (const json::value& one : json::parse(errors).as_array()) {
+  const json::value parsed = json::parse(errors);
+  for (const json::value& one : parsed.as_array()) {
     const json::object& failed = one.as_object();
     to.add("error",
            fmt::format("{} attempt {}: {}", failed.at("at").as_string().c_str(),

@@ -1,8 +1,8 @@
 #include "cli/command.hpp"
+#include "pg/database.hpp"
 #include "tasks/events.hpp"
 #include "tasks/run_workers.hpp"
 #include "tasks/task_set.hpp"
-#include <matview/databases.hpp>
 #include <matview/error.hpp>
 
 #include <CLI/Validators.hpp>
@@ -28,7 +28,7 @@ struct worker_arguments {
 };
 
 std::vector<std::string> databases_of(const worker_arguments& given, const context& with) {
-  if (given.all_databases) return database_aliases();
+  if (given.all_databases) return pg::configured_aliases();
   if (!given.databases.empty()) return given.databases;
   return {with.options.database};
 }
