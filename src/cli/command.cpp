@@ -2,17 +2,40 @@
 
 #include "cli/report_table.hpp"
 #include "cli/run.hpp"
+#include "text/quote.hpp"
 #include <matview/identifier.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <utility>
+
 namespace matview::cli {
+
+command command_group(CLI::App* parser, std::vector<command> members) {
+  parser->require_subcommand(1);
+  const auto run = [members = std::move(members)](const context& with) {
+    const auto named = std::find_if(members.begin(), members.end(),
+                                    [](const command& member) { return member.parser->parsed(); });
+    return named->run(with);
+  };
+  return {parser, run};
+}
 
 CLI::Validator not_empty() {
   return CLI::Validator(
       [](const std::string& text) { return std::string(text.empty() ? "the value is empty" : ""); },
       "");
+}
+
+CLI::Validator one_of(std::vector<std::string> words) {
+  const auto why = [words = std::move(words)](const std::string& text) {
+    if (std::find(words.begin(), words.end(), text) != words.end()) return std::string();
+    return fmt::format("{} is not {} or {}", text::shown(text),
+                       fmt::join(words.begin(), words.end() - 1, ", "), words.back());
+  };
+  return CLI::Validator(why, "");
 }
 
 void add_timeouts(CLI::App& parser, timeout_options& into) {

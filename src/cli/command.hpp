@@ -35,10 +35,22 @@ command add_drop(CLI::App& app);
 command add_list(CLI::App& app);
 command add_cron(CLI::App& app);
 command add_demo(CLI::App& app);
+command add_schedule(CLI::App& app);
+command add_jobs(CLI::App& app);
+command add_enqueue(CLI::App& app);
+command add_worker(CLI::App& app);
+command add_workers(CLI::App& app);
 command add_generate(CLI::App& app);
+
+/// Commands behind a word of their own, as `schedule set` and `schedule list`: one of `members`,
+/// which were added to `parser`, must be named.
+command command_group(CLI::App* parser, std::vector<command> members);
 
 /// For values that come out of a shell's variable: an empty one must not mean "as if not given".
 [[nodiscard]] CLI::Validator not_empty();
+
+/// For values that are one of a few words.
+[[nodiscard]] CLI::Validator one_of(std::vector<std::string> words);
 
 /// --statement-timeout and --lock-timeout.
 void add_timeouts(CLI::App& parser, timeout_options& into);

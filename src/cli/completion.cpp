@@ -15,22 +15,34 @@ namespace matview::cli {
 namespace {
 
 // What stands behind an option, as far as a shell can help.
-enum class value_kind { none, file, format, other };
+enum class value_kind { none, file, choice, other };
+
+// `table json tsv` of an option that takes one of a few words.
+std::string choices_of(const option_description& option) {
+  if (option.value == "FORMAT") return "table json tsv";
+  if (option.value.find('|') == std::string::npos) return {};
+  std::string out = option.value;
+  std::replace(out.begin(), out.end(), '|', ' ');
+  return out;
+}
 
 value_kind kind_of(const option_description& option) {
   if (option.value.empty()) return value_kind::none;
   if (option.value == "FILE" || option.value == "PATH") return value_kind::file;
-  if (option.value == "FORMAT") return value_kind::format;
-  return value_kind::other;
+  return choices_of(option).empty() ? value_kind::other : value_kind::choice;
 }
-
-constexpr std::string_view formats = "table json tsv";
 
 std::vector<std::string> names(const std::vector<option_description>& options) {
   std::vector<std::string> out;
   for (const option_description& option : options) {
     out.insert(out.end(), option.names.begin(), option.names.end());
   }
+  return out;
+}
+
+std::vector<std::string> names(const std::vector<command_description>& commands) {
+  std::vector<std::string> out;
+  for (const command_description& command : commands) out.push_back(command.name);
   return out;
 }
 
@@ -46,31 +58,84 @@ std::string replaced(std::string text, char what, std::string_view by) {
   return out;
 }
 
+// A command where it stands.
+struct placed_command {
+  std::string path;  ///< `schedule set`
+  const command_description* what;
+  std::vector<option_description> options;  ///< Its own and those of the commands before it.
+};
+
+void place(const std::vector<command_description>& commands, const placed_command& behind,
+           std::vector<placed_command>& into) {
+  for (const command_description& command : commands) {
+    placed_command placed{behind.path.empty() ? command.name : behind.path + ' ' + command.name,
+                          &command, command.options};
+    placed.options.insert(placed.options.end(), behind.options.begin(), behind.options.end());
+    into.push_back(placed);
+    place(command.commands, placed, into);
+  }
+}
+
+// Each command before those behind it.
+std::vector<placed_command> all_commands(const program_description& program) {
+  std::vector<placed_command> out;
+  place(program.commands, {}, out);
+  return out;
+}
+
 std::vector<option_description> all_options(const program_description& program) {
   std::vector<option_description> out = program.options;
-  for (const command_description& command : program.commands) {
-    out.insert(out.end(), command.options.begin(), command.options.end());
+  for (const placed_command& command : all_commands(program)) {
+    out.insert(out.end(), command.what->options.begin(), command.what->options.end());
   }
   return out;
 }
 
-std::string names_of_kind(const program_description& program, value_kind kind) {
+// The names of those options that `is` holds for, once each, with `separator` between them.
+template <class Is>
+std::string names_where(const program_description& program, std::string_view separator, Is is) {
   std::vector<std::string> found;
   for (const option_description& option : all_options(program)) {
-    if (kind_of(option) != kind) continue;
+    if (!is(option)) continue;
     for (const std::string& name : option.names) {
       if (std::find(found.begin(), found.end(), name) == found.end()) found.push_back(name);
     }
   }
-  return fmt::format("{}", fmt::join(found, "|"));
+  return fmt::format("{}", fmt::join(found, separator));
+}
+
+bool takes_value(const option_description& option) {
+  return kind_of(option) != value_kind::none;
+}
+
+auto is_kind(value_kind kind) {
+  return [kind](const option_description& option) { return kind_of(option) == kind; };
+}
+
+std::string bash_choices(const program_description& program) {
+  std::string out;
+  std::vector<std::string> known;
+  for (const option_description& option : all_options(program)) {
+    const std::string choices = choices_of(option);
+    if (choices.empty() || std::find(known.begin(), known.end(), choices) != known.end()) continue;
+    known.push_back(choices);
+    const auto same = [&](const option_description& other) { return choices_of(other) == choices; };
+    out += fmt::format(
+        "    {}) mapfile -t COMPREPLY < <(compgen -W \"{}\" -- \"$current\"); return ;;\n",
+        names_where(program, "|", same), choices);
+  }
+  return out;
 }
 
 std::string bash(const program_description& program) {
+  std::string groups;
   std::string cases;
-  std::vector<std::string> commands;
-  for (const command_description& command : program.commands) {
-    commands.push_back(command.name);
-    cases += fmt::format("    {}) words=\"{} $globals\" ;;\n", command.name,
+  for (const placed_command& command : all_commands(program)) {
+    if (!command.what->commands.empty()) {
+      groups += fmt::format("      \"{}\") commands=\"{}\" ;;\n", command.path,
+                            fmt::join(names(command.what->commands), " "));
+    }
+    cases += fmt::format("    \"{}\") words+=\" {}\" ;;\n", command.path,
                          fmt::join(names(command.options), " "));
   }
   return fmt::format(R"(# bash completion for matview, generated by matview generate bash
@@ -85,27 +150,31 @@ _matview() {{
   fi
   case $previous in
     {2}) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-    {3}) mapfile -t COMPREPLY < <(compgen -W "{4}" -- "$current"); return ;;
-    {5}) return ;;
+{3}    {4}) return ;;
   esac
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
     case $before in
-      {2}|{3}|{5}) before= ; continue ;;
+      {5}) before= ; continue ;;
     esac
     before=$word
-    case " $commands " in *" $word "*) command=$word; break ;; esac
+    case " $commands " in *" $word "*) ;; *) continue ;; esac
+    command=${{command:+$command }}$word
+    case $command in
+{6}      *) commands= ;;
+    esac
   done
+  words="$commands $globals"
   case $command in
-    "") words="$commands $globals" ;;
-{6}  esac
+{7}  esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }}
 complete -F _matview matview
 )",
-                     fmt::join(names(program.options), " "), fmt::join(commands, " "),
-                     names_of_kind(program, value_kind::file),
-                     names_of_kind(program, value_kind::format), formats,
-                     names_of_kind(program, value_kind::other), cases);
+                     fmt::join(names(program.options), " "),
+                     fmt::join(names(program.commands), " "),
+                     names_where(program, "|", is_kind(value_kind::file)), bash_choices(program),
+                     names_where(program, "|", is_kind(value_kind::other)),
+                     names_where(program, "|", takes_value), groups, cases);
 }
 
 std::string zsh_text(const std::string& text) {
@@ -126,8 +195,8 @@ std::string zsh_options(const std::vector<option_description>& options, std::str
       case value_kind::file:
         value = ":" + option.value + ":_files";
         break;
-      case value_kind::format:
-        value = fmt::format(":{}:({})", option.value, formats);
+      case value_kind::choice:
+        value = fmt::format(":{}:({})", replaced(option.value, '|', " or "), choices_of(option));
         break;
       case value_kind::other:
         value = ":" + option.value + ":";
@@ -140,34 +209,49 @@ std::string zsh_options(const std::vector<option_description>& options, std::str
   return out;
 }
 
-std::string zsh(const program_description& program) {
-  std::string commands;
+// Completes one of `commands`, then what stands behind it: a group with a function of its own.
+std::string zsh_function(const std::string& name, const std::vector<command_description>& commands,
+                         const std::vector<option_description>& options) {
+  std::string described;
   std::string cases;
-  for (const command_description& command : program.commands) {
-    commands += fmt::format("    '{}:{}'\n", command.name, zsh_text(command.text));
-    cases += fmt::format("        {})\n          _arguments \\\n{}            $globals ;;\n",
-                         command.name, zsh_options(command.options, "            "));
+  std::string groups;
+  for (const command_description& command : commands) {
+    described += fmt::format("    '{}:{}'\n", command.name, zsh_text(command.text));
+    if (command.commands.empty()) {
+      cases += fmt::format("        {})\n          _arguments \\\n{}            $globals ;;\n",
+                           command.name, zsh_options(command.options, "            "));
+    } else {
+      const std::string behind = name + '_' + command.name;
+      cases += fmt::format("        {}) {} ;;\n", command.name, behind);
+      groups += zsh_function(behind, command.commands, command.options);
+    }
   }
-  return fmt::format(R"(#compdef matview
-# zsh completion for matview, generated by matview generate zsh
-_matview() {{
-  local -a commands globals
+  return groups + fmt::format(R"({0}() {{
+  local -a commands
   local context state line
   commands=(
-{0}  )
-  globals=( \
 {1}  )
+  globals+=( \
+{2}  )
   _arguments -C $globals '1:command:->command' '*::argument:->argument'
   case $state in
     command) _describe command commands ;;
     argument)
       case $line[1] in
-{2}      esac ;;
+{3}      esac ;;
   esac
 }}
-_matview "$@"
 )",
-                     commands, zsh_options(program.options, "    "), cases);
+                              name, described, zsh_options(options, "    "), cases);
+}
+
+std::string zsh(const program_description& program) {
+  return fmt::format(R"(#compdef matview
+# zsh completion for matview, generated by matview generate zsh
+{0}local -a globals
+_matview_commands "$@"
+)",
+                     zsh_function("_matview_commands", program.commands, program.options));
 }
 
 std::string fish_option(const option_description& option, std::string_view condition) {
@@ -182,8 +266,8 @@ std::string fish_option(const option_description& option, std::string_view condi
     case value_kind::file:
       out += " -r -F";
       break;
-    case value_kind::format:
-      out += fmt::format(" -x -a '{}'", formats);
+    case value_kind::choice:
+      out += fmt::format(" -x -a '{}'", choices_of(option));
       break;
     case value_kind::other:
       out += " -x";
@@ -193,15 +277,39 @@ std::string fish_option(const option_description& option, std::string_view condi
 }
 
 std::string fish(const program_description& program) {
-  std::string out =
-      "# fish completion for matview, generated by matview generate fish\n"
-      "complete -c matview -f\n";
+  std::string out = fmt::format(R"(# fish completion for matview, generated by matview generate fish
+# What was typed so far without options and their values.
+function __matview_words
+    set -l before
+    for word in (commandline -opc)[2..-1]
+        if contains -- "$before" {}
+            set before
+            continue
+        end
+        set before $word
+        string match -q -- '-*' $word; or echo $word
+    end
+end
+# Whether that is this, and whether it begins like this.
+function __matview_at
+    set -l words (__matview_words)
+    test "$words" = "$argv"
+end
+function __matview_in
+    set -l words (__matview_words)
+    test "$words[1..(count $argv)]" = "$argv"
+end
+complete -c matview -f
+)",
+                                names_where(program, " ", takes_value));
   for (const option_description& option : program.options) out += fish_option(option, {});
-  for (const command_description& command : program.commands) {
-    out += fmt::format("complete -c matview -n __fish_use_subcommand -a {} -d '{}'\n", command.name,
-                       replaced(command.text, '\'', "\\'"));
-    for (const option_description& option : command.options) {
-      out += fish_option(option, "__fish_seen_subcommand_from " + command.name);
+  for (const placed_command& command : all_commands(program)) {
+    const std::size_t last = command.path.rfind(' ');
+    const std::string before = last == std::string::npos ? "" : ' ' + command.path.substr(0, last);
+    out += fmt::format("complete -c matview -n '__matview_at{}' -a {} -d '{}'\n", before,
+                       command.what->name, replaced(command.what->text, '\'', "\\'"));
+    for (const option_description& option : command.what->options) {
+      out += fish_option(option, "__matview_in " + command.path);
     }
   }
   return out;

@@ -1,14 +1,11 @@
 #include "cli/command.hpp"
+#include "cli/input_file.hpp"
 #include "cli/report_table.hpp"
 #include <matview/identifier.hpp>
 #include <matview/views.hpp>
 
 #include <fmt/format.h>
 
-#include <array>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -29,32 +26,6 @@ struct create_arguments {
   std::string comment;
   timeout_options timeouts;
 };
-
-[[noreturn]] void refuse_file(const std::string& name) {
-  throw error(errc::invalid_option,
-              fmt::format("{} cannot be read: {}", name, std::strerror(errno)),
-              {.hint = "--file takes a file that holds one SELECT, or - for standard input"});
-}
-
-// Not std::ifstream: libstdc++ throws its own words for a folder, and drops the reason.
-std::string read_query(const create_arguments& given) {
-  if (given.file.empty()) return given.sql;
-  const bool standard = given.file == "-";
-  const std::string name = standard ? "standard input" : given.file;
-  const auto close = [standard](std::FILE* file) { return standard ? 0 : std::fclose(file); };
-  const std::unique_ptr<std::FILE, decltype(close)> file(
-      standard ? stdin : std::fopen(given.file.c_str(), "re"), close);
-  if (!file) refuse_file(name);
-  std::string text;
-  std::array<char, 65536> buffer{};
-  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), file.get())) {
-    text.append(buffer.data(), got);
-  }
-  if (std::ferror(file.get()) != 0) refuse_file(name);
-  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-  if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
-  return text;
-}
 
 std::string trimmed(std::string_view text) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
@@ -124,7 +95,7 @@ exit_code create(const create_arguments& given, const context& with) {
   for (const auto& columns : given.unique_indexes)
     options.indexes.push_back(index_of(columns, true));
   for (const auto& columns : given.indexes) options.indexes.push_back(index_of(columns, false));
-  const std::string query = read_query(given);
+  const std::string query = given.file.empty() ? given.sql : read_file(given.file, "one SELECT");
   const auto act = [&](const std::string&, table& into) {
     return create_one(given, query, options, into);
   };

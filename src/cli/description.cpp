@@ -1,5 +1,7 @@
 #include "cli/description.hpp"
 
+#include <utility>
+
 namespace matview::cli {
 
 namespace {
@@ -30,19 +32,35 @@ void collect(const CLI::App& from, command_description& into) {
   }
 }
 
+std::vector<command_description> describe_commands(const CLI::App& behind) {
+  std::vector<command_description> out;
+  for (const CLI::App* command : visible_commands(behind)) {
+    command_description described{command->get_name(), command->get_description(), {}, {}, {}};
+    collect(*command, described);
+    described.commands = describe_commands(*command);
+    out.push_back(std::move(described));
+  }
+  return out;
+}
+
 }  // namespace
 
 program_description describe_program(const CLI::App& app) {
   command_description global;
   collect(app, global);
-  program_description out{std::move(global.options), {}};
-  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
-    if (sub->get_name().empty() || sub->get_group().empty()) continue;
-    command_description described{sub->get_name(), sub->get_description(), {}, {}};
-    collect(*sub, described);
-    out.commands.push_back(std::move(described));
-  }
-  return out;
+  return {std::move(global.options), describe_commands(app)};
+}
+
+std::vector<const CLI::App*> visible_commands(const CLI::App& behind) {
+  // One without a name is a group of options.
+  return behind.get_subcommands([](const CLI::App* command) {
+    return !command->get_name().empty() && !command->get_group().empty();
+  });
+}
+
+std::string command_path(const CLI::App& command) {
+  const CLI::App* parent = command.get_parent();
+  return parent == nullptr ? command.get_name() : command_path(*parent) + ' ' + command.get_name();
 }
 
 }  // namespace matview::cli

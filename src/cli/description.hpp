@@ -12,7 +12,7 @@ namespace matview::cli {
 
 struct option_description {
   std::vector<std::string> names;  ///< `-q`, `--quiet`; empty for a positional argument.
-  std::string value;               ///< `INTERVAL`; empty for a flag.
+  std::string value;               ///< `INTERVAL`, or `text|json`; empty for a flag.
   std::string text;
 };
 
@@ -21,6 +21,7 @@ struct command_description {
   std::string text;
   std::vector<option_description> options;
   std::vector<option_description> positionals;
+  std::vector<command_description> commands;  ///< Those behind it: `set` behind `schedule`.
 };
 
 struct program_description {
@@ -30,5 +31,11 @@ struct program_description {
 
 /// All that is not hidden. Pure.
 [[nodiscard]] program_description describe_program(const CLI::App& app);
+
+/// The commands that may stand behind this one; not the hidden ones. Pure.
+[[nodiscard]] std::vector<const CLI::App*> visible_commands(const CLI::App& behind);
+
+/// `matview schedule set`. Pure.
+[[nodiscard]] std::string command_path(const CLI::App& command);
 
 }  // namespace matview::cli

@@ -1,5 +1,6 @@
 #include "cli/main.hpp"
 
+#include "cli/description.hpp"
 #include "cli/output.hpp"
 #include "cli/parser.hpp"
 #include "cli/run.hpp"
@@ -59,16 +60,31 @@ void configure_databases_from(const global_options& options) {
   }
 }
 
+// The last command that was named, or the program.
+const CLI::App& named_last(const CLI::App& app) {
+  const CLI::App* where = &app;
+  while (!where->get_subcommands().empty()) where = where->get_subcommands().back();
+  return *where;
+}
+
+std::string commands_behind(const CLI::App& where) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : visible_commands(where)) names.push_back(command->get_name());
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 // CLI11 misses a command before it looks at the words that it could not place, and lists those
 // backwards.
 std::string what_is_wrong(const CLI::App& where, const CLI::ParseError& wrong,
                           const std::vector<std::string>& unplaced) {
-  const bool command_missing = where.get_parent() == nullptr && wrong.get_name() == "RequiredError";
+  const bool command_missing =
+      !visible_commands(where).empty() && wrong.get_name() == "RequiredError";
+  const std::string behind = where.get_parent() == nullptr ? "" : " of " + command_path(where);
   if (command_missing && unplaced.empty()) {
-    return "a command is missing: create, refresh, drop, list, cron or demo";
+    return fmt::format("a command{} is missing: {}", behind, commands_behind(where));
   }
   if (command_missing && !unplaced.front().starts_with('-')) {
-    return fmt::format("{} is not a command", text::shown(unplaced.front()));
+    return fmt::format("{} is not a command{}", text::shown(unplaced.front()), behind);
   }
   if (command_missing || wrong.get_name() == "ExtrasError") {
     return fmt::format("not expected: {}", fmt::join(unplaced, " "));
@@ -77,15 +93,13 @@ std::string what_is_wrong(const CLI::App& where, const CLI::ParseError& wrong,
 }
 
 exit_code refuse_usage(command_line& line, const CLI::ParseError& wrong) {
-  const CLI::App* where = &line.app();
-  for (const CLI::App* sub : where->get_subcommands()) where = sub;
-  const std::string help =
-      where == &line.app() ? "matview --help" : fmt::format("matview {} --help", where->get_name());
+  const CLI::App& where = named_last(line.app());
+  const std::string help = command_path(where) + " --help";
   const std::vector<std::string> unplaced = line.app().remaining(true);
-  const std::string closest = suggestion(*where, unplaced);
+  const std::string closest = suggestion(where, unplaced);
   terminal(line.options())
       .fail(
-          without_passwords(what_is_wrong(*where, wrong, unplaced)),
+          without_passwords(what_is_wrong(where, wrong, unplaced)),
           closest.empty() ? "see " + help : fmt::format("did you mean {}? See {}", closest, help));
   return exit_code::usage;
 }

@@ -39,14 +39,18 @@ std::string options(const std::vector<option_description>& all) {
   return out;
 }
 
-std::string command_section(const command_description& command) {
-  std::string out = fmt::format(".SS \"matview {}", command.name);
+std::string command_section(const command_description& command, const std::string& before) {
+  const std::string path = before + ' ' + command.name;
+  std::string out = fmt::format(".SS \"{}", path);
   for (const option_description& positional : command.positionals) out += " " + positional.value;
+  if (!command.commands.empty()) out += " COMMAND";
   out += fmt::format(" [OPTIONS]\"\n{}.\n", escaped(command.text));
   for (const option_description& positional : command.positionals) {
     out += fmt::format(".TP\n\\fI{}\\fR\n{}\n", positional.value, escaped(positional.text));
   }
-  return out + options(command.options);
+  out += options(command.options);
+  for (const command_description& behind : command.commands) out += command_section(behind, path);
+  return out;
 }
 
 constexpr std::string_view rest = R"(.SH EXIT STATUS
@@ -101,6 +105,8 @@ matview create sales.daily \-\-file daily.sql \-\-unique\-index day
 matview refresh sales.daily \-\-concurrently \-\-lock\-timeout "5 seconds"
 matview list \-\-schema sales \-\-format json
 matview drop sales.daily
+matview schedule set nightly \-\-cron "30 3 * * *" \-\-tz Europe/Berlin \-\-refresh sales.daily
+matview worker \-\-queues default \-\-log json
 matview \-\-url embedded:/tmp/play list
 .fi
 .SH SEE ALSO
@@ -120,7 +126,9 @@ std::string manual_page(const CLI::App& app) {
       "server and without an extension. Results go to stdout, everything else to stderr.\n"
       ".SH COMMANDS\n",
       version, escaped(app.get_description()));
-  for (const command_description& command : program.commands) out += command_section(command);
+  for (const command_description& command : program.commands) {
+    out += command_section(command, app.get_name());
+  }
   return out + ".SH GLOBAL OPTIONS\nBefore or behind the command.\n" + options(program.options) +
          std::string(rest);
 }

@@ -54,16 +54,19 @@ std::string escaped_for_tsv(std::string_view cell) {
   return out;
 }
 
+// A cell is part of one line, and nothing in it may act on the terminal.
+std::string on_one_line(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(),
+      [](char c) { return (static_cast<unsigned char>(c) < ' ') || c == 0x7f; }, ' ');
+  return text;
+}
+
 }  // namespace
 
 void table::add(std::vector<std::string> cells, boost::json::object values,
                 std::vector<std::string> plain) {
-  // A row is one line, and nothing in it may act on the terminal.
-  for (std::string& cell : cells) {
-    std::replace_if(
-        cell.begin(), cell.end(),
-        [](char c) { return (static_cast<unsigned char>(c) < ' ') || c == 0x7f; }, ' ');
-  }
+  for (std::string& cell : cells) cell = on_one_line(std::move(cell));
   rows_.push_back(std::move(cells));
   values_.emplace_back(std::move(values));
   plain_.push_back(std::move(plain));
@@ -106,6 +109,25 @@ std::string table::for_people() const {
       line += (i == 0 ? "" : "  ") + padded(row[i], sizes[i], columns_[i].right);
     }
     append_line(out, line);
+  }
+  return out;
+}
+
+void record::add(std::string_view name, std::string_view value) {
+  lines_.emplace_back(name, value);
+}
+
+std::string record::text(output_format format, const boost::json::object& values) const {
+  if (format == output_format::json) return boost::json::serialize(values) + '\n';
+  std::size_t widest = 0;
+  for (const auto& [name, value] : lines_) widest = std::max(widest, width(name));
+  std::string out;
+  for (const auto& [name, value] : lines_) {
+    if (format == output_format::tsv) {
+      out += name + '\t' + escaped_for_tsv(value) + '\n';
+    } else {
+      append_line(out, padded(name, widest, false) + "  " + on_one_line(value));
+    }
   }
   return out;
 }
@@ -159,6 +181,21 @@ std::string rfc3339(std::chrono::system_clock::time_point time) {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(time - whole).count();
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
                      fmt::gmtime(std::chrono::system_clock::to_time_t(whole)), ms);
+}
+
+std::string short_rfc3339(std::chrono::system_clock::time_point time) {
+  std::string out = rfc3339(time);
+  constexpr std::string_view no_fraction = ".000Z";
+  if (out.ends_with(no_fraction)) out.replace(out.size() - no_fraction.size(), 5, "Z");
+  return out;
+}
+
+boost::json::value time_value(const std::optional<std::chrono::system_clock::time_point>& time) {
+  return time ? boost::json::value(rfc3339(*time)) : boost::json::value();
+}
+
+boost::json::value text_value(const std::string& text) {
+  return text.empty() ? boost::json::value() : boost::json::value(text);
 }
 
 double seconds(std::chrono::microseconds duration) {

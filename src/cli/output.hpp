@@ -3,11 +3,15 @@
 #include "cli/options.hpp"
 
 #include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace matview::cli {
@@ -41,6 +45,19 @@ class table final {
   boost::json::array values_;
 };
 
+/// One thing and what is known of it.
+class record final {
+ public:
+  /// A line for people and of TSV. Several lines of one name follow each other.
+  void add(std::string_view name, std::string_view value);
+
+  /// `values`: all of it, for programs.
+  [[nodiscard]] std::string text(output_format format, const boost::json::object& values) const;
+
+ private:
+  std::vector<std::pair<std::string, std::string>> lines_;
+};
+
 /// Writes results to stdout and makes sure that they got there.
 /// @throws error with errc::server_error if not (a full disk), with this hint; a reader that went
 ///         away is fine.
@@ -60,6 +77,16 @@ inline constexpr std::string_view work_is_done = "the work itself is done";
 
 /// RFC 3339 in UTC with milliseconds. Pure.
 [[nodiscard]] std::string rfc3339(std::chrono::system_clock::time_point time);
+
+/// The same without a fraction that is zero. Pure.
+[[nodiscard]] std::string short_rfc3339(std::chrono::system_clock::time_point time);
+
+/// rfc3339(), or null for nothing. Pure.
+[[nodiscard]] boost::json::value time_value(
+    const std::optional<std::chrono::system_clock::time_point>& time);
+
+/// The text, or null for an empty one. Pure.
+[[nodiscard]] boost::json::value text_value(const std::string& text);
 
 [[nodiscard]] double seconds(std::chrono::microseconds duration);
 

@@ -1,12 +1,14 @@
 #include "cli/parser.hpp"
 
 #include "cli/command.hpp"
+#include "cli/description.hpp"
 #include "cli/version.hpp"
 
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <CLI/Validators.hpp>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
@@ -52,6 +54,34 @@ void add_globals(CLI::App& app, global_options& into) {
   app.add_flag("--no-color", into.no_color, "No colours, whatever the terminal can do");
 }
 
+constexpr std::string_view global_footer =
+    "Global options (--url, --database, --format ...): see matview --help";
+
+// `--queue, --limit`: what a group's parser takes for all commands of the group.
+std::string shared_options(const CLI::App& group) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : group.get_options()) {
+    if (option != group.get_help_ptr()) names.push_back(option->get_name());
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+// What holds for every command, and for those behind it.
+void complete_command(CLI::App& parser, const std::string& footer) {
+  parser.fallthrough();  // Options of what stands before it may stand behind it, too.
+  parser.set_help_flag("-h,--help", "Show this help");
+  parser.footer(footer);
+  const std::string shared = shared_options(parser);
+  std::string below(global_footer);
+  if (!shared.empty()) {
+    below = fmt::format("Further options: {}: see {} --help\n{}", shared, command_path(parser),
+                        global_footer);
+  }
+  for (CLI::App* behind : parser.get_subcommands([](CLI::App*) { return true; })) {
+    if (!behind->get_name().empty()) complete_command(*behind, below);
+  }
+}
+
 }  // namespace
 
 command_line::command_line()
@@ -63,12 +93,11 @@ command_line::command_line()
   app_->set_help_flag("-h,--help", "Show this help");
   app_->get_formatter()->column_width(34);
   add_globals(*app_, options_);
-  commands_ = {add_create(*app_), add_refresh(*app_), add_drop(*app_),    add_list(*app_),
-               add_cron(*app_),   add_demo(*app_),    add_generate(*app_)};
+  commands_ = {add_create(*app_), add_refresh(*app_),  add_drop(*app_), add_list(*app_),
+               add_cron(*app_),   add_schedule(*app_), add_jobs(*app_), add_enqueue(*app_),
+               add_worker(*app_), add_workers(*app_),  add_demo(*app_), add_generate(*app_)};
   for (const command& known : commands_) {
-    known.parser->fallthrough();
-    known.parser->set_help_flag("-h,--help", "Show this help");
-    known.parser->footer("Global options (--url, --database, --format ...): see matview --help");
+    complete_command(*known.parser, std::string(global_footer));
   }
 }
 

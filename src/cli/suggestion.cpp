@@ -1,5 +1,6 @@
 #include "cli/suggestion.hpp"
 
+#include "cli/description.hpp"
 #include "text/edit_distance.hpp"
 
 #include <algorithm>
@@ -16,16 +17,14 @@ std::vector<std::string> known_words(const CLI::App& where) {
       for (const std::string& name : option->get_lnames()) out.push_back("--" + name);
     }
     for (const CLI::App* sub : level->get_subcommands([](const CLI::App*) { return true; })) {
-      if (!sub->get_name().empty()) {
-        // A command may stand only where none has been given; a hidden one is for the build.
-        if (level == &where && !sub->get_group().empty()) out.push_back(sub->get_name());
-      } else {
-        for (const CLI::Option* option : sub->get_options()) {
-          for (const std::string& name : option->get_lnames()) out.push_back("--" + name);
-        }
+      if (!sub->get_name().empty()) continue;
+      for (const CLI::Option* option : sub->get_options()) {
+        for (const std::string& name : option->get_lnames()) out.push_back("--" + name);
       }
     }
   }
+  // A command may stand only where none has been given.
+  for (const CLI::App* command : visible_commands(where)) out.push_back(command->get_name());
   return out;
 }
 

@@ -99,4 +99,12 @@ log_sink terminal::log() const {
   };
 }
 
+log_sink terminal::bare_log() const {
+  if (quiet_) return {};
+  return [least = verbose_ ? log_level::debug : log_level::info](log_level level,
+                                                                 std::string_view line) {
+    if (level >= least) put(std::string(line) + '\n');
+  };
+}
+
 }  // namespace matview::cli

@@ -31,6 +31,9 @@ class terminal final {
   /// For the library: its warnings and notices, and with --verbose every statement.
   [[nodiscard]] log_sink log() const;
 
+  /// The same for lines that programs read: as they are, without a level or a colour.
+  [[nodiscard]] log_sink bare_log() const;
+
  private:
   bool quiet_;
   bool verbose_;

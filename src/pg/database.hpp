@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace matview::pg {
 
@@ -46,5 +47,8 @@ class database final : public std::enable_shared_from_this<database> {
 /// The database behind an alias.
 /// @throws error with errc::unknown_database, naming the aliases that there are.
 [[nodiscard]] std::shared_ptr<database> find_database(std::string_view alias);
+
+/// The aliases that were configured, sorted; where none was, `default`, which the environment says.
+[[nodiscard]] std::vector<std::string> configured_aliases();
 
 }  // namespace matview::pg

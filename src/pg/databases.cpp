@@ -97,6 +97,15 @@ std::vector<std::string> database_aliases() {
 
 namespace pg {
 
+std::vector<std::string> configured_aliases() {
+  registry& all = the_registry();
+  const std::lock_guard guard(all.mutex);
+  std::vector<std::string> out;
+  for (const auto& [alias, unused] : all.configured) out.push_back(alias);
+  if (out.empty()) out.emplace_back(default_alias);
+  return out;
+}
+
 database::database(database_settings settings)
     : settings_(std::move(settings)), target_(parse_target(settings_.url)) {}
 

@@ -48,6 +48,13 @@ void check_number(std::string_view what, int value, int least, int most) {
               {.hint = fmt::format("from {} to {}", least, most)});
 }
 
+void check_options(const job_options& options) {
+  check_job(options.queue, options.priority, options.max_attempts);
+  if (!options.timeout || options.timeout->to_duration().count() > 0) return;
+  throw error(errc::invalid_option, "the timeout is 0",
+              {.hint = "write a length of time such as \"30 minutes\""});
+}
+
 std::vector<pg::parameter> parameters_of(const std::string& task, std::string args,
                                          const job_options& options) {
   std::vector<pg::parameter> out{task,
@@ -82,7 +89,7 @@ std::vector<pg::parameter> checked(std::string_view task, std::string_view args,
                                    const job_options& options, bool notify) {
   check_task(task);
   check_arguments(args);
-  check_job(options.queue, options.priority, options.max_attempts);
+  check_options(options);
   std::vector<pg::parameter> out = parameters_of(std::string(task), std::string(args), options);
   out.emplace_back(notify ? "true" : "false");
   return out;
@@ -157,7 +164,7 @@ std::int64_t enqueue(PGconn* connection, std::string_view task, std::string_view
 asio::awaitable<std::int64_t> aenqueue_all(std::string_view task, std::vector<std::string> args,
                                            job_options options) {
   check_task(task);
-  check_job(options.queue, options.priority, options.max_attempts);
+  check_options(options);
   for (const std::string& one : args) check_arguments(one);
   std::vector<pg::parameter> values =
       parameters_of(std::string(task), pg::array_literal(args), options);

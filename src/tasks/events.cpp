@@ -4,6 +4,7 @@
 
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <fmt/format.h>
 
 #include <chrono>
 #include <string>
@@ -26,6 +27,15 @@ std::string_view name_of(log_level level) {
   return "info";
 }
 
+// One word stands bare, as people write it; all else is quoted, so that a line stays a line.
+std::string shown(const json::value& value) {
+  if (const double* number = value.if_double()) return fmt::format("{:.6f}", *number);
+  const json::string* text = value.if_string();
+  const bool bare = text != nullptr && !text->empty() &&
+                    text->find_first_of(" \"\\\t\n\r=") == json::string::npos;
+  return bare ? std::string(*text) : json::serialize(value);
+}
+
 }  // namespace
 
 void event_log::operator()(log_level level, std::string_view event,
@@ -45,13 +55,16 @@ void event_log::operator()(log_level level, std::string_view event,
     line += ' ';
     line.append(key.data(), key.size());
     line += '=';
-    // One word stands bare, as people write it; all else is quoted, so that a line stays a line.
-    const json::string* text = value.if_string();
-    const bool bare = text != nullptr && !text->empty() &&
-                      text->find_first_of(" \"\\\t\n\r=") == json::string::npos;
-    line += bare ? std::string(*text) : json::serialize(value);
+    line += shown(value);
   }
   sink_(level, line);
+}
+
+log_sink event_log::sink() const {
+  if (!sink_ || !json_) return sink_;
+  return [log = *this](log_level level, std::string_view text) {
+    log(level, "message", {{"text", text}});
+  };
 }
 
 }  // namespace matview::tasks

@@ -17,7 +17,9 @@ class event_log final {
 
   void operator()(log_level level, std::string_view event, const boost::json::object& fields) const;
 
-  [[nodiscard]] const log_sink& sink() const noexcept { return sink_; }
+  /// For what the library logs by itself, statements and the server's notices: these lines, or the
+  /// event `message` with the line as its `text`.
+  [[nodiscard]] log_sink sink() const;
   [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(sink_); }
 
  private:

@@ -1,17 +1,14 @@
-#include "store/catalog.hpp"
 #include "store/task_statements.hpp"
 #include "tasks/enqueue.hpp"
+#include "tasks/refresh_check.hpp"
 #include "tasks/session.hpp"
 #include "tasks/ticks.hpp"
 #include "tasks/values.hpp"
 #include "text/quote.hpp"
 #include <matview/cron.hpp>
 #include <matview/error.hpp>
-#include <matview/identifier.hpp>
 #include <matview/schedules.hpp>
 
-#include <boost/json/object.hpp>
-#include <boost/json/parse.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -21,8 +18,6 @@
 #include <vector>
 
 namespace matview::tasks {
-
-namespace json = boost::json;
 
 namespace {
 
@@ -98,31 +93,14 @@ instant first_tick(const schedule_definition& schedule, instant now) {
   return *first;
 }
 
-// A refresh of a view that is not there is refused today, not every night.
-asio::awaitable<void> check_view(pg::connection& on, const schedule_definition& schedule) {
-  const json::value args = json::parse(schedule.args);
-  const json::value* view = args.as_object().if_contains("view");
-  if (view == nullptr || !view->is_string()) {
-    refuse("a refresh needs the name of its view", R"(arguments such as {"view": "sales.daily"})");
-  }
-  const std::string name(view->as_string());
-  const identifier parsed = identifier::parse(name);
-  const auto found = co_await store::find_relation(on, parsed);
-  if (found && found->kind == 'm') co_return;
-  throw error(errc::view_not_found,
-              found ? fmt::format("{} is {}, not a materialized view", parsed.quoted(),
-                                  store::kind_name(found->kind))
-                    : fmt::format("there is no materialized view {}", parsed.quoted()),
-              {.hint = "matview list shows the views that there are"});
-}
-
 asio::awaitable<instant> database_time(pg::connection& on) {
   const pg::result told = co_await on.query(store::sql::now.sql);
   co_return instant(std::chrono::microseconds(told.integer(0, 0)));
 }
 
 asio::awaitable<bool> set_on(pg::connection& on, const schedule_definition& schedule) {
-  if (schedule.task == "refresh") co_await check_view(on, schedule);
+  // What cannot be refreshed is refused today, not every night.
+  if (schedule.task == "refresh") co_await check_refresh(on, schedule.args);
   if (!schedule.cron.empty()) {
     std::vector<pg::parameter> zone{schedule.time_zone};
     co_await on.query(store::sql::check_zone.sql, std::move(zone));
