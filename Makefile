@@ -2,7 +2,8 @@
 .DEFAULT_GOAL := build
 MAKEFLAGS += --no-print-directory
 JOBS ?= $(shell nproc)
-export CTEST_PARALLEL_LEVEL ?= $(JOBS)
+# Most tests wait for a server or a process: more of them than processors.
+export CTEST_PARALLEL_LEVEL ?= $(shell expr $(JOBS) \* 2)
 
 ifneq ($(shell command -v ccache 2>/dev/null),)
 export CMAKE_CXX_COMPILER_LAUNCHER ?= ccache
@@ -33,12 +34,13 @@ test-matrix: build ## database tests on PostgreSQL 14 to 18 (VERSIONS="14 18", L
 	@tools/install-deps --matrix
 	@tools/test-matrix $(VERSIONS)
 
-test-long: build ## fuzzing and property tests for minutes instead of seconds (SECONDS=300)
-	@MATVIEW_FUZZ_SECONDS=$(or $(SECONDS),300) RC_PARAMS=max_success=100000 \
-	  ctest --preset debug -L 'fuzz|unit' --timeout 3600
+test-long: build ## fuzzing, property and chaos tests for minutes instead of seconds (SECONDS=300)
+	@MATVIEW_FUZZ_SECONDS=$(or $(SECONDS),300) MATVIEW_CHAOS_SECONDS=$(or $(SECONDS),300) \
+	  RC_PARAMS=max_success=100000 ctest --preset debug -L 'fuzz|unit|chaos' --timeout 86400
 
 test-asan: deps ## unit and pg tests under the address and undefined-behaviour sanitizers
-	@$(call compile,asan) && ctest --preset asan -L '^(unit|pg)$$'
+	@$(call compile,asan,--target unit_tests pg_tests example_tests) && \
+	  ctest --preset asan -L '^(unit|pg)$$'
 
 test-tsan: deps ## unit and pg tests under the thread sanitizer
 	@$(call compile,tsan) && ctest --preset tsan -L '^(unit|pg)$$'

@@ -2,9 +2,12 @@
 
 #include "cli/flights.hpp"
 #include "cli/output.hpp"
+#include "cli/worker_process.hpp"
 #include "pg/database.hpp"
+#include <matview/schedules.hpp>
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -124,6 +127,7 @@ asio::awaitable<void> demo_story::tell(std::string conninfo, bool keep) {
   co_await refresh_while_reading();
   co_await refresh_two_at_once();
   co_await show_an_error();
+  co_await keep_fresh(conninfo);
   if (!keep) co_await drop();
   say(fmt::format("\nDone in {}.", pretty_duration(since(began_))));
 }
@@ -291,6 +295,80 @@ asio::awaitable<void> demo_story::show_an_error() {
     throw error(errc::server_error, "the refresh that must be refused was not refused");
   }
   say(text);
+}
+
+// Asks again and again until there is an answer; `what` is waited for.
+asio::awaitable<std::string> demo_story::ask_until(std::string sql, std::string what) {
+  asio::steady_timer timer(co_await asio::this_coro::executor);
+  pg::lease lease = co_await leased();
+  const auto until = clock::now() + std::chrono::seconds(15);
+  while (clock::now() < until) {
+    const std::vector<pg::result> results = co_await (*lease).run(sql);
+    if (results.back().rows() > 0) co_return results.back().string(0, 0);
+    timer.expires_after(std::chrono::milliseconds(20));
+    co_await timer.async_wait(pg::as_value);
+    co_await pg::refuse_if_cancelled();
+  }
+  throw error(errc::server_error, fmt::format("{} did not happen within 15 s", what));
+}
+
+asio::awaitable<void> demo_story::keep_fresh(const std::string& conninfo) {
+  chapter("By the clock: a schedule every second, two workers, and one of them is killed");
+  create_options options;
+  options.log = log_;
+  const std::string heavy_sql =
+      fmt::format("select r.* from ({}) as r, (select pg_sleep(0.3)) as work",
+                  routes_sql);  // It takes a while.
+  co_await acreate_matview("heavy_report", heavy_sql, options);
+  tasks::schedule_definition schedule;
+  schedule.name = "heavy_report";
+  schedule.task = "refresh";
+  schedule.args = R"({"view": "heavy_report"})";
+  schedule.every = interval::parse("1 second");
+  schedule.missed = tasks::missed::all;
+  schedule.overlap = tasks::overlap::allow;
+  co_await tasks::aset_schedule(schedule);
+
+  worker_process first(conninfo);
+  worker_process second(conninfo);
+  say(fmt::format("   heavy_report is refreshed every second by processes {} and {}.", first.id(),
+                  second.id()));
+  const std::string doomed = co_await ask_until(
+      "select j.id || ' ' || w.pid from matview.job j join matview.worker w on "
+      "w.id = j.worker_id where j.state = 'running' and j.tick > (select "
+      "min(tick) + interval '1 s' from matview.job)",
+      "a refresh");
+  const std::string job = doomed.substr(0, doomed.find(' '));
+  const std::string pid = doomed.substr(doomed.find(' ') + 1);
+  worker_process& victim = pid == std::to_string(first.id()) ? first : second;
+  const auto killed = clock::now();
+  victim.kill();
+  say(fmt::format("   Process {} was killed with SIGKILL in the middle of a refresh.", pid));
+  const std::string heir = co_await ask_until(
+      "select w.pid from matview.job j join matview.worker w on w.id = j.worker_id where j.id = " +
+          job + " and j.attempt = 2",
+      "the takeover");
+  say(fmt::format("   Process {} took it over {} later.", heir, pretty_duration(since(killed))));
+
+  co_await ask("update matview.schedule set paused_at = clock_timestamp() returning name");
+  const std::string tally = co_await ask_until(
+      "select format('%s ticks, %s jobs done: doubles %s, lost %s', "
+      "extract(epoch from max(tick) - min(tick))::int + 1, count(*), "
+      "count(*) - count(distinct tick), "
+      "extract(epoch from max(tick) - min(tick))::int + 1 - count(distinct tick)) "
+      "from matview.job having bool_and(state = 'done')",
+      "the end of all jobs");
+  say(fmt::format("   {}.", tally));
+  const auto stop_both = [&] {
+    first.stop();
+    second.stop();
+    return true;
+  };
+  co_await pg::on_helper_thread(stop_both);
+  co_await ask("delete from matview.schedule returning name");
+  drop_options drop;
+  drop.log = log_;
+  co_await adrop_matview("heavy_report", drop);
 }
 
 asio::awaitable<void> demo_story::drop() {

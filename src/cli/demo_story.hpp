@@ -30,10 +30,12 @@ class demo_story final {
   asio::awaitable<void> refresh_while_reading();
   asio::awaitable<void> refresh_two_at_once();
   asio::awaitable<void> show_an_error();
+  asio::awaitable<void> keep_fresh(const std::string& conninfo);
   asio::awaitable<void> drop();
 
   asio::awaitable<std::string> ask(std::string sql);
   asio::awaitable<std::chrono::microseconds> time_of(std::string sql);
+  asio::awaitable<std::string> ask_until(std::string sql, std::string what);
 
   log_sink log_;
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();

@@ -5,6 +5,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -111,6 +112,18 @@ void run_workers(const task_set& tasks, const worker_options& options,
   if (options.concurrency == 0) {
     throw error(errc::invalid_option, "a worker with concurrency 0 does nothing",
                 {.hint = "1 runs one job at a time"});
+  }
+  if (options.heartbeat.to_duration() < std::chrono::milliseconds(100)) {
+    throw error(
+        errc::invalid_option,
+        fmt::format("a worker that looks every {} does nothing else", options.heartbeat.text()),
+        {.hint = "5 seconds is the default; it hears of new jobs without looking"});
+  }
+  if (options.lease.to_duration() <= options.heartbeat.to_duration()) {
+    throw error(errc::invalid_option,
+                fmt::format("a lease of {} runs out between two heartbeats of {}",
+                            options.lease.text(), options.heartbeat.text()),
+                {.hint = "six times the heartbeat is the default"});
   }
   for (const std::string& alias : options.databases) {
     for (const schedule_definition& schedule : schedules) set_schedule(schedule, alias);

@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <mutex>
 #include <utility>
 
@@ -59,10 +61,14 @@ struct task_queue::state {
   }
 
   worker_options for_worker(bool once) const {
+    // Six heartbeats, as by default, but never so few seconds that a busy host misses them.
+    const auto lease = std::max<std::chrono::microseconds>(6 * options.poll_interval.to_duration(),
+                                                           std::chrono::seconds(30));
     return {.databases = {options.database},
             .queues = {options.name},
             .concurrency = options.concurrency,
             .heartbeat = options.poll_interval,
+            .lease = interval::parse(fmt::format("{} microseconds", lease.count())),
             .grace = options.grace,
             .stop_after_idle = options.stop_after_idle,
             .once = once,

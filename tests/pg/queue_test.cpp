@@ -195,6 +195,27 @@ TEST_F(Queue, RefusesWhatIsNoJob) {
   EXPECT_FALSE(exists("matview.job")) << "nothing was changed";
 }
 
+TEST_F(Queue, RefusesAWorkerThatCannotWork) {
+  const auto refused = [](tasks::queue_options options) {
+    return failure_of([&] {
+             task_queue(options).run();
+             return 0;
+           })
+        .code();
+  };
+  EXPECT_EQ(refused({.poll_interval = interval::parse("0 seconds")}), errc::invalid_option);
+  EXPECT_EQ(refused({.concurrency = 0}), errc::invalid_option);
+  EXPECT_EQ(refused({.database = "nowhere"}), errc::unknown_database);
+  task_queue queue;
+  EXPECT_EQ(failure_of([&] {
+              queue.task({.name = "t", .cron = "* * *"}, [] {});
+              return 0;
+            }).code(),
+            errc::invalid_cron);
+  EXPECT_EQ(failure_of([&] { return queue.enqueue("unknown"); }).code(), errc::invalid_option);
+  EXPECT_FALSE(exists("matview.job"));
+}
+
 TEST_F(Queue, WaitsForItsTime) {
   task_queue queue;
   std::atomic<int> runs = 0;
