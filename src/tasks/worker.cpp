@@ -294,12 +294,18 @@ asio::awaitable<void> worker::begin_session(pg::connection& on) {
   co_await tell(on, fmt::format("SET application_name = 'matview worker {}'", *id_));
 }
 
-// Whether what this session tells itself arrives. Through a pooler that gives each transaction
-// another session it does not, and there neither the lock nor prepared statements hold.
+// Whether what this session tells itself arrives. If not (the server's queue of notifications is
+// full, something in between does not pass them on), jobs are still found, by looking.
 asio::awaitable<void> worker::probe(pg::connection& on) {
-  co_await tell(on, fmt::format("NOTIFY matview_probe, '{}'", *id_));
+  std::optional<error> failure;
+  try {
+    co_await tell(on, fmt::format("NOTIFY matview_probe, '{}'", *id_));
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  if (failure && !failure->connection_usable()) throw error(*failure);
   const clock::time_point until = clock::now() + probe_limit;
-  for (;;) {
+  while (!failure) {
     const std::vector<pg::notification> told = co_await on.notifications(until);
     if (told.empty()) break;
     bool arrived = false;
@@ -309,10 +315,10 @@ asio::awaitable<void> worker::probe(pg::connection& on) {
     }
     if (arrived) co_return;
   }
-  throw error(errc::connection_lost, "what the worker tells itself with NOTIFY does not arrive",
-              {.hint = "a worker needs a session of its own: connect to the server itself, or set "
-                       "pool_mode = session in pgbouncer",
-               .connection_usable = false});
+  log_(log_level::warning, "notifications do not arrive",
+       {{"database", alias_},
+        {"reason", failure ? failure->what() : "what the worker tells itself does not come back"},
+        {"looks_every_seconds", seconds_of(options_.heartbeat.to_duration())}});
 }
 
 asio::awaitable<bool> worker::send_pulse(pg::connection& on) {
