@@ -167,9 +167,9 @@ inline constexpr pg::named_statement fail{"matview_fail", R"(
 inline constexpr pg::named_statement give_back{"matview_give_back", R"(
   UPDATE matview.job j
   SET lease_until = NULL, attempt = j.attempt - 1,
-      state = CASE WHEN waits.id IS NULL AND NOT cancel_requested THEN 'ready' ELSE 'cancelled' END
+      state = CASE WHEN waits.id IS NULL AND NOT j.cancel_requested THEN 'ready' ELSE 'cancelled' END
         ::matview.job_state,
-      finished_at = CASE WHEN waits.id IS NULL AND NOT cancel_requested THEN NULL
+      finished_at = CASE WHEN waits.id IS NULL AND NOT j.cancel_requested THEN NULL
         ELSE clock_timestamp() END,
       last_error = CASE WHEN waits.id IS NOT NULL
         THEN 'superseded by job ' || waits.id || ' of the same key' ELSE j.last_error END
