@@ -11,7 +11,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> commands{"create", "refresh", "drop", "list", "demo"};
+const std::vector<std::string> commands{"create",   "refresh", "drop",    "list",   "demo",
+                                        "schedule", "jobs",    "enqueue", "worker", "workers"};
+const std::vector<std::string> schedule_commands{"set",   "list",   "show",    "remove",
+                                                 "pause", "resume", "run-now", "next"};
 
 // The manual page and the completions, which the build lets the program print.
 class CliPage : public cli_test {
@@ -61,12 +64,18 @@ TEST_F(CliPage, TheManualNamesEveryOptionOfTheHelp) {
   page = std::regex_replace(page, std::regex(R"(\\-)"), "-");
   std::string help = matview({"--help"}).out;
   for (const std::string& command : commands) help += matview({command, "--help"}).out;
+  for (const std::string& command : schedule_commands) {
+    help += matview({"schedule", command, "--help"}).out;
+  }
   const std::regex option("--[a-z][a-z-]+");
   for (std::sregex_iterator found(help.begin(), help.end(), option), end; found != end; ++found) {
     EXPECT_TRUE(contains(page, found->str())) << found->str();
   }
   for (const std::string& command : commands) {
     EXPECT_TRUE(contains(page, ".SS \"matview " + command)) << command;
+  }
+  for (const std::string& command : schedule_commands) {
+    EXPECT_TRUE(contains(page, ".SS \"matview schedule " + command)) << command;
   }
   EXPECT_FALSE(contains(page, "Excludes")) << "the parser's words, not a person's";
 }
@@ -98,6 +107,27 @@ TEST_F(CliPage, BashCompletesTheOptionsOfTheCommand) {
             (std::set<std::string>{"--verbose", "--version"}));
 }
 
+TEST_F(CliPage, BashCompletesCommandsBehindACommand) {
+  const auto all = completed({"matview", "schedule", ""});
+  for (const std::string& command : schedule_commands)
+    EXPECT_TRUE(all.contains(command)) << command;
+  EXPECT_FALSE(all.contains("create"));
+  EXPECT_EQ(completed({"matview", "jobs", "--state", "dead", "li"}),
+            (std::set<std::string>{"list"}));
+  EXPECT_EQ(completed({"matview", "schedule", "show", "li"}), std::set<std::string>{});
+}
+
+TEST_F(CliPage, BashCompletesTheOptionsOfACommandBehindACommand) {
+  EXPECT_EQ(completed({"matview", "schedule", "set", "n", "--mis"}),
+            (std::set<std::string>{"--missed", "--missed-window"}));
+  EXPECT_EQ(completed({"matview", "schedule", "list", "--mis"}), std::set<std::string>{});
+  // An option of the group is one of each command of it.
+  EXPECT_EQ(completed({"matview", "enqueue", "refresh", "v", "--del"}),
+            std::set<std::string>{"--delay"});
+  EXPECT_EQ(completed({"matview", "schedule", "set", "n", "--missed", ""}),
+            (std::set<std::string>{"skip", "once", "all"}));
+}
+
 TEST_F(CliPage, BashCompletesFormats) {
   EXPECT_EQ(completed({"matview", "list", "--format", ""}),
             (std::set<std::string>{"table", "json", "tsv"}));
@@ -120,12 +150,14 @@ TEST_F(CliPage, BashTakesTheValueOfAnOptionForNoCommand) {
   EXPECT_EQ(words, std::set<std::string>{"refresh"});
 }
 
-TEST_F(CliPage, TheOthersAreWellFormed) {
+TEST_F(CliPage, AllAreWellFormed) {
+  const std::string bash = folder.write("matview.bash", generated("bash"));
   const std::string zsh = folder.write("_matview", generated("zsh"));
   const std::string fish = folder.write("matview.fish", generated("fish"));
   EXPECT_TRUE(read_file(zsh).starts_with("#compdef matview\n"));
   EXPECT_TRUE(contains(read_file(fish), "complete -c matview"));
-  for (const auto& [shell, file] : {std::pair{"zsh", zsh}, std::pair{"fish", fish}}) {
+  for (const auto& [shell, file] :
+       {std::pair{"bash", bash}, std::pair{"zsh", zsh}, std::pair{"fish", fish}}) {
     if (!have(shell)) continue;
     const auto checked = run_other({shell, "-n", file});
     EXPECT_EQ(checked.exit_code, 0) << shell << checked.err;
