@@ -1,7 +1,7 @@
 #include "cli/worker_process.hpp"
 
 #include <fcntl.h>
-#include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,15 +19,17 @@ worker_process::worker_process(const std::string& url) {
   std::string value = url;
   const std::array<char*, 5> arguments{program.data(), command.data(), option.data(), value.data(),
                                        nullptr};
-  posix_spawn_file_actions_t quietly;
-  posix_spawn_file_actions_init(&quietly);
-  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    posix_spawn_file_actions_addopen(&quietly, stream, "/dev/null", O_RDWR, 0);
-  }
-  const int failed =
-      posix_spawn(&id_, "/proc/self/exe", &quietly, nullptr, arguments.data(), environ);
-  posix_spawn_file_actions_destroy(&quietly);
-  if (failed != 0) throw std::system_error(failed, std::generic_category(), "matview worker");
+  const pid_t parent = ::getpid();
+  id_ = ::fork();
+  if (id_ < 0) throw std::system_error(errno, std::generic_category(), "matview worker");
+  if (id_ > 0) return;
+  // From here on only what may be called between fork() and exec(). It must not outlive a demo that
+  // is killed.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const int nowhere = ::open("/dev/null", O_RDWR);
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere, stream);
+  if (::getppid() == parent) ::execv("/proc/self/exe", arguments.data());
+  ::_exit(127);
 }
 
 worker_process::~worker_process() {

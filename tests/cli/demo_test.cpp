@@ -63,6 +63,9 @@ TEST_F(CliDemo, TellsTheWholeStoryAndLeavesNothing) {
       R"(\d+ refreshes; the reader read .* waited .*s at the longest)",  // concurrently
       R"(both together took .*s)",                                       // two at once
       R"(error: .*without a unique index\n +hint: +CREATE UNIQUE INDEX)",
+      R"(Process \d+ was killed with SIGKILL in the middle of a refresh)",
+      R"(Process \d+ took it over .*s later)",
+      R"((\d+) ticks, \1 jobs done: doubles 0, lost 0)",
       R"(three dropped, 0 left)",
       R"(Done in .*s)"};
   std::string rest = told.out;
@@ -119,8 +122,9 @@ TEST_F(CliDemo, KeepsTheServerInAFolderWithAQuoteAndABlank) {
 }
 
 TEST_F(CliDemo, StopsAtEachStageOfItAndLeavesNothing) {
-  for (const char* stage : {"matview demo", "== Real flights", "== Three views",
-                            "== Refresh, plainly", "== Refresh concurrently", "== The end"}) {
+  for (const char* stage :
+       {"matview demo", "== Real flights", "== Three views", "== Refresh, plainly",
+        "== Refresh concurrently", "== By the clock", "was killed with SIGKILL", "== The end"}) {
     process telling = demo();
     ASSERT_TRUE(telling.wait_for_out(stage)) << stage;
     telling.send_signal(SIGINT);
