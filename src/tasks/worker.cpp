@@ -202,6 +202,7 @@ asio::awaitable<void> worker::run() {
                  }));
   co_await control();
   finished_ = true;
+  grace_.cancel();  // It would keep the loop, and so the process, to its end.
   stop_presence_.emit(asio::cancellation_type::terminal);
   while (present) co_await presence_ended_.sleep_until(clock::now() + longest_sleep);
   log_(log_level::info, "worker stopped", {{"database", alias_}, {"worker", id_.value_or(0)}});
