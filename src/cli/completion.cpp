@@ -218,8 +218,9 @@ std::string zsh_function(const std::string& name, const std::vector<command_desc
   for (const command_description& command : commands) {
     described += fmt::format("    '{}:{}'\n", command.name, zsh_text(command.text));
     if (command.commands.empty()) {
-      cases += fmt::format("        {})\n          _arguments \\\n{}            $globals ;;\n",
-                           command.name, zsh_options(command.options, "            "));
+      cases += fmt::format(
+          "        {})\n          _arguments \\\n{}            $globals '*:argument:' ;;\n",
+          command.name, zsh_options(command.options, "            "));
     } else {
       const std::string behind = name + '_' + command.name;
       cases += fmt::format("        {}) {} ;;\n", command.name, behind);
@@ -297,7 +298,7 @@ function __matview_at
 end
 function __matview_in
     set -l words (__matview_words)
-    test "$words[1..(count $argv)]" = "$argv"
+    string match -q -- "$argv *" "$words "
 end
 complete -c matview -f
 )",

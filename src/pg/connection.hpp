@@ -123,6 +123,8 @@ class connection final {
   /// Whether the server reads the text of a statement as this library does: with
   /// standard_conforming_strings, and as UTF-8 unless it is plain ASCII.
   [[nodiscard]] bool reads_as_we_do(std::string_view sql) const noexcept;
+  /// The role that it was made for.
+  [[nodiscard]] std::string user() const { return PQuser(raw_); }
   /// Of the server's process, as told when the connection was made: by a pooler, if there is one.
   [[nodiscard]] int backend_pid() const noexcept { return PQbackendPID(raw_); }
   [[nodiscard]] int server_version() const noexcept { return PQserverVersion(raw_); }

@@ -1,5 +1,6 @@
 #include "store/migrations.hpp"
 
+#include "pg/conninfo.hpp"
 #include "pg/transaction.hpp"
 #include "text/quote.hpp"
 
@@ -140,10 +141,14 @@ asio::awaitable<void> migrate(pg::connection& on) {
   } catch (const error& failed) {
     failure = failed;
   }
-  if (failure) throw error(explained(*failure));
+  if (failure) throw error(explained(*failure, on.user()));
 }
 
-error explained(const error& failed) {
+bool means_no_schema(const error& failed) noexcept {
+  return failed.sqlstate() == "3F000" || failed.sqlstate() == "42P01";
+}
+
+error explained(const error& failed, std::string_view role) {
   const auto with_hint = [&failed](std::string hint) {
     return error(failed.code(), failed.what(),
                  {.sqlstate = failed.sqlstate(),
@@ -152,13 +157,16 @@ error explained(const error& failed) {
                   .connection_usable = failed.connection_usable()});
   };
   if (failed.sqlstate() == "42501") {
+    const std::string grantee = pg::quote_name(role);
     return with_hint(
-        "as an owner of the database, run: GRANT CREATE ON DATABASE ... TO role, if matview is to "
-        "make its schema; else GRANT USAGE ON SCHEMA matview TO role; GRANT SELECT, INSERT, "
-        "UPDATE, "
-        "DELETE ON ALL TABLES IN SCHEMA matview TO role");
+        fmt::format("where the schema matview is there, its owner may run: GRANT USAGE ON SCHEMA "
+                    "matview TO {0}; "
+                    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA matview TO {0}. "
+                    "To let {0} make "
+                    "it: GRANT CREATE ON DATABASE ... TO {0}",
+                    grantee));
   }
-  if (failed.sqlstate() == "3F000" || failed.sqlstate() == "42P01") {
+  if (means_no_schema(failed)) {
     return with_hint(
         "matview's tables are not in this database yet: matview schedule set, matview "
         "enqueue and matview worker make them");

@@ -2,6 +2,8 @@
 
 #include "pg/connection.hpp"
 
+#include <string_view>
+
 namespace matview::store {
 
 // The `matview` schema: its tables come from numbered migrations, the files in migrations/.
@@ -17,8 +19,11 @@ namespace matview::store {
 ///         the GRANT to run; errc::invalid_option on a connection with an open transaction.
 asio::awaitable<void> migrate(pg::connection& on);
 
+/// Whether a statement on the schema's tables failed because they are not there. Pure.
+[[nodiscard]] bool means_no_schema(const error& failed) noexcept;
+
 /// `failed`, with the GRANT or the command to run as its hint if it means that the schema is
-/// missing or closed to this role.
-[[nodiscard]] error explained(const error& failed);
+/// missing or closed to this role. Pure.
+[[nodiscard]] error explained(const error& failed, std::string_view role);
 
 }  // namespace matview::store

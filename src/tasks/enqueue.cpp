@@ -82,7 +82,7 @@ asio::awaitable<std::int64_t> enqueue_borrowed(PGconn* raw, std::vector<pg::para
   } catch (const error& failed) {
     failure = failed;
   }
-  throw error(store::explained(*failure));
+  throw error(store::explained(*failure, on.user()));
 }
 
 std::vector<pg::parameter> checked(std::string_view task, std::string_view args,
@@ -100,14 +100,14 @@ asio::awaitable<std::int64_t> enqueue_anywhere(std::string database,
   const auto work = [&values](pg::connection& on) { return enqueue_one(on, values); };
   std::optional<error> failure;
   try {
-    co_return co_await on_store(database, false, work);
+    co_return co_await on_store(database, no_schema::refuse, work);
   } catch (const error& failed) {
     failure = failed;
   }
   // The first job of all makes the schema.
-  const bool no_schema = failure->sqlstate() == "3F000" || failure->sqlstate() == "42883";
-  if (!no_schema) throw error(*failure);
-  co_return co_await on_store(std::move(database), true, work);
+  const bool none = store::means_no_schema(*failure) || failure->sqlstate() == "42883";
+  if (!none) throw error(*failure);
+  co_return co_await on_store(std::move(database), no_schema::make_it, work);
 }
 
 }  // namespace
@@ -174,7 +174,7 @@ asio::awaitable<std::int64_t> aenqueue_all(std::string_view task, std::vector<st
     const pg::result made = co_await on.query(store::sql::enqueue_all.sql, values);
     co_return made.integer(0, 0);
   };
-  return views::isolated(on_store(std::move(database), true, work));
+  return views::isolated(on_store(std::move(database), no_schema::make_it, work));
 }
 
 std::int64_t enqueue_all(std::string_view task, std::vector<std::string> args,

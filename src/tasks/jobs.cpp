@@ -103,11 +103,10 @@ asio::awaitable<std::int64_t> purge_on(pg::connection& on, std::vector<pg::param
   }
 }
 
-void run(const pg::named_statement& statement, std::string_view value, std::string_view database,
-         bool make_schema) {
+void run(const pg::named_statement& statement, std::string_view value, std::string_view database) {
   const std::vector<pg::parameter> values{std::string(value)};
   const auto work = [&](pg::connection& on) { return on.query(statement.sql, values); };
-  on_store_now(database, make_schema, work);
+  on_store_now(database, no_schema::make_it, work);
 }
 
 std::vector<std::string> lines_of(std::string_view text) {
@@ -128,17 +127,17 @@ std::vector<job_info> list_jobs(const job_filter& which, std::string_view databa
                                           text_or_null(which.queue), text_or_null(which.schedule),
                                           fmt::format("{}", which.most)};
   const auto work = [&values](pg::connection& on) { return read(on, values); };
-  return on_store_now(database, false, work);
+  return on_store_now(database, no_schema::is_empty, work);
 }
 
 job_info find_job(std::int64_t id, std::string_view database) {
   const auto work = [id](pg::connection& on) { return read_one(on, id); };
-  return on_store_now(database, false, work);
+  return on_store_now(database, no_schema::refuse, work);
 }
 
 void retry_job(std::int64_t id, std::string_view database) {
   const auto work = [id](pg::connection& on) { return retry_on(on, id); };
-  on_store_now(database, false, work);
+  on_store_now(database, no_schema::refuse, work);
 }
 
 std::int64_t retry_dead_jobs(const job_filter& which, std::string_view database) {
@@ -147,12 +146,12 @@ std::int64_t retry_dead_jobs(const job_filter& which, std::string_view database)
   const auto work = [&values](pg::connection& on) {
     return on.query(store::sql::retry.sql, values);
   };
-  return on_store_now(database, false, work).rows();
+  return on_store_now(database, no_schema::refuse, work).rows();
 }
 
 bool cancel_job(std::int64_t id, std::string_view database) {
   const auto work = [id](pg::connection& on) { return cancel_on(on, id); };
-  return on_store_now(database, false, work);
+  return on_store_now(database, no_schema::refuse, work);
 }
 
 std::int64_t purge_jobs(const interval& age, const job_filter& which, std::string_view database) {
@@ -161,15 +160,15 @@ std::int64_t purge_jobs(const interval& age, const job_filter& which, std::strin
                                           text_or_null(which.queue), text_or_null(which.schedule),
                                           std::string("1000")};
   const auto work = [&values](pg::connection& on) { return purge_on(on, values); };
-  return on_store_now(database, false, work);
+  return on_store_now(database, no_schema::refuse, work);
 }
 
 void pause_queue(std::string_view queue, std::string_view database) {
-  run(store::sql::pause_queue, queue, database, true);
+  run(store::sql::pause_queue, queue, database);
 }
 
 void resume_queue(std::string_view queue, std::string_view database) {
-  run(store::sql::resume_queue, queue, database, true);
+  run(store::sql::resume_queue, queue, database);
 }
 
 std::vector<worker_info> list_workers(std::string_view database) {
@@ -177,7 +176,7 @@ std::vector<worker_info> list_workers(std::string_view database) {
   const auto work = [&values](pg::connection& on) {
     return on.query(store::sql::workers.sql, values);
   };
-  const pg::result found = on_store_now(database, false, work);
+  const pg::result found = on_store_now(database, no_schema::is_empty, work);
   std::vector<worker_info> out;
   out.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) {

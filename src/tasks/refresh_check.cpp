@@ -46,7 +46,7 @@ asio::awaitable<void> acheck_refresh(std::string database, std::string args) {
     co_await check_refresh(on, args);
     co_return true;
   };
-  co_await views::isolated(on_store(std::move(database), false, work));
+  co_await views::isolated(on_store(std::move(database), no_schema::refuse, work));
 }
 
 }  // namespace matview::tasks

@@ -42,10 +42,14 @@ void tell_service_manager(std::string_view state) {
 class crew final {
  public:
   crew(const task_set& tasks, const worker_options& options)
-      : threads_(std::max<std::size_t>(options.concurrency, 1)), signals_(loop_, SIGINT, SIGTERM) {
+      : threads_(std::max<std::size_t>(options.concurrency, 1)),
+        signals_(loop_, SIGINT, SIGTERM, SIGHUP) {
+    const auto on_start = [this] {
+      if (++started_ == workers_.size()) tell_service_manager("READY=1");
+    };
     for (const std::string& alias : options.databases) {
-      workers_.push_back(
-          std::make_unique<worker>(loop_.get_executor(), alias, tasks, options, threads_));
+      workers_.push_back(std::make_unique<worker>(loop_.get_executor(), alias, tasks, options,
+                                                  threads_, on_start));
     }
   }
 
@@ -60,7 +64,6 @@ class crew final {
       });
     }
     await_signal();
-    tell_service_manager("READY=1");
     loop_.run();
     threads_.join();
     if (failure_) std::rethrow_exception(failure_);
@@ -75,6 +78,9 @@ class crew final {
   void await_signal() {
     signals_.async_wait([this](const boost::system::error_code& ended, int) {
       if (ended) return;
+      // A third signal finds nobody at home and ends the process as it does any other: what the
+      // database does not let us give back is rescued by the next worker.
+      if (stopping_) signals_.clear();
       stop();
       await_signal();
     });
@@ -97,6 +103,7 @@ class crew final {
   asio::signal_set signals_;
   std::vector<std::unique_ptr<worker>> workers_;
   std::size_t working_ = 0;
+  std::size_t started_ = 0;
   bool stopping_ = false;
   std::exception_ptr failure_;
 };

@@ -129,7 +129,7 @@ asio::awaitable<bool> set_on(pg::connection& on, const schedule_definition& sche
 asio::awaitable<bool> set_anywhere(schedule_definition schedule, std::string database) {
   check(schedule);
   const auto work = [&schedule](pg::connection& on) { return set_on(on, schedule); };
-  co_return co_await on_store(std::move(database), true, work);
+  co_return co_await on_store(std::move(database), no_schema::make_it, work);
 }
 
 // A row of store::sql::schedules.
@@ -226,7 +226,7 @@ bool set_schedule(const schedule_definition& schedule, std::string_view database
 std::vector<schedule_info> list_schedules(std::string_view database) {
   const auto work = [](pg::connection& on) { return read(on, std::nullopt); };
   std::vector<schedule_info> out;
-  for (stored_schedule& one : on_store_now(database, false, work)) {
+  for (stored_schedule& one : on_store_now(database, no_schema::is_empty, work)) {
     out.push_back(std::move(one.info));
   }
   return out;
@@ -236,7 +236,7 @@ schedule_info find_schedule(std::string_view name, std::string_view database) {
   const auto work = [wanted = std::string(name)](pg::connection& on) {
     return read_one(on, wanted);
   };
-  return on_store_now(database, false, work).info;
+  return on_store_now(database, no_schema::refuse, work).info;
 }
 
 std::vector<skipped_ticks> list_skipped_ticks(std::string_view name, std::size_t most,
@@ -245,7 +245,7 @@ std::vector<skipped_ticks> list_skipped_ticks(std::string_view name, std::size_t
   const auto work = [&values](pg::connection& on) {
     return on.query(store::sql::skipped_ticks.sql, values);
   };
-  const pg::result found = on_store_now(database, false, work);
+  const pg::result found = on_store_now(database, no_schema::is_empty, work);
   std::vector<skipped_ticks> out;
   out.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) {
@@ -260,7 +260,7 @@ bool remove_schedule(std::string_view name, std::string_view database) {
   const auto work = [&values](pg::connection& on) {
     return on.query(store::sql::remove_schedule.sql, values);
   };
-  return on_store_now(database, false, work).rows() > 0;
+  return on_store_now(database, no_schema::is_empty, work).rows() > 0;
 }
 
 void pause_schedule(std::string_view name, std::string_view database) {
@@ -268,14 +268,14 @@ void pause_schedule(std::string_view name, std::string_view database) {
   const auto work = [&values](pg::connection& on) {
     return run_on_one(on, store::sql::pause_schedule, values);
   };
-  on_store_now(database, false, work);
+  on_store_now(database, no_schema::refuse, work);
 }
 
 void resume_schedule(std::string_view name, std::string_view database) {
   const auto work = [wanted = std::string(name)](pg::connection& on) {
     return resume_on(on, wanted);
   };
-  on_store_now(database, false, work);
+  on_store_now(database, no_schema::refuse, work);
 }
 
 std::int64_t run_schedule_now(std::string_view name, std::string_view database) {
@@ -283,7 +283,7 @@ std::int64_t run_schedule_now(std::string_view name, std::string_view database) 
   const auto work = [&values](pg::connection& on) {
     return run_on_one(on, store::sql::run_schedule_now, values);
   };
-  return on_store_now(database, false, work).integer(0, 0);
+  return on_store_now(database, no_schema::refuse, work).integer(0, 0);
 }
 
 std::vector<std::chrono::system_clock::time_point> next_ticks(std::string_view name,
@@ -292,7 +292,7 @@ std::vector<std::chrono::system_clock::time_point> next_ticks(std::string_view n
   const auto work = [wanted = std::string(name)](pg::connection& on) {
     return read_one(on, wanted);
   };
-  const stored_schedule found = on_store_now(database, false, work);
+  const stored_schedule found = on_store_now(database, no_schema::refuse, work);
   const following ticks = ticks_of(found.info.definition, found.anchor);
   std::vector<std::chrono::system_clock::time_point> out;
   std::optional<instant> at = found.now;

@@ -168,12 +168,14 @@ asio::awaitable<void> refuse_shared_sessions(pg::connection& first, pg::connecti
 }  // namespace
 
 worker::worker(const asio::any_io_executor& executor, std::string alias, const task_set& tasks,
-               const worker_options& options, asio::thread_pool& threads)
+               const worker_options& options, asio::thread_pool& threads,
+               std::function<void()> on_start)
     : executor_(executor),
       alias_(std::move(alias)),
       tasks_(tasks),
       options_(options),
       threads_(threads),
+      on_start_(std::move(on_start)),
       log_(options.log, options.log_json),
       database_(pg::find_database(alias_)->with_pool_of(options.concurrency + 2)),
       task_names_(pg::array_literal(tasks.names())),
@@ -203,6 +205,7 @@ asio::awaitable<void> worker::run() {
                  }));
   co_await control();
   finished_ = true;
+  grace_.cancel();  // It would keep the loop, and so the process, to its end.
   stop_presence_.emit(asio::cancellation_type::terminal);
   while (present) co_await presence_ended_.sleep_until(clock::now() + longest_sleep);
   log_(log_level::info, "worker stopped", {{"database", alias_}, {"worker", id_.value_or(0)}});
@@ -288,6 +291,7 @@ asio::awaitable<void> worker::begin_session(pg::connection& on) {
     log_(log_level::info, "worker started",
          {{"database", alias_}, {"worker", *id_}, {"concurrency", options_.concurrency}});
     turn_.wake();
+    if (on_start_) std::exchange(on_start_, nullptr)();
   }
   const std::vector<pg::parameter> told{id_text(), std::string(locked ? "true" : "false")};
   co_await ask(on, store::sql::tell_lock, told);
@@ -494,14 +498,14 @@ asio::awaitable<void> worker::tell_failures(pg::connection& on) {
       const std::string state = told.string(0, 0);
       const std::optional<double> again = number_at(told, 0, 1);
       if (again) next_job_ = std::min(next_job_, moment(again));
-      log_(state == "cancelled" ? log_level::info : log_level::warning, "job failed",
-           {{"id", failed_.front().what.id},
-            {"task", failed_.front().what.task},
-            {"attempt", failed_.front().what.attempt},
-            {"state", state},
-            {"again_in_seconds", again ? boost::json::value(*again) : boost::json::value()},
-            {"seconds", seconds_of(failed_.front().took)},
-            {"error", failed_.front().end.error}});
+      boost::json::object fields{{"id", failed_.front().what.id},
+                                 {"task", failed_.front().what.task},
+                                 {"attempt", failed_.front().what.attempt},
+                                 {"state", state},
+                                 {"seconds", seconds_of(failed_.front().took)},
+                                 {"error", failed_.front().end.error}};
+      if (again) fields["again_in_seconds"] = *again;
+      log_(state == "cancelled" ? log_level::info : log_level::warning, "job failed", fields);
       if (told.boolean(0, 2)) {
         log_(log_level::warning, "schedule suspended",
              {{"schedule", failed_.front().what.schedule}, {"error", failed_.front().end.error}});

@@ -16,6 +16,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -41,9 +42,10 @@ namespace matview::tasks {
 /// then. Nothing that matters lives here alone.
 class worker final {
  public:
-  /// `tasks` and `options` must outlive it; `alias` is for the log.
+  /// `tasks` and `options` must outlive it; `on_start` is called once, when the database knows it.
   worker(const asio::any_io_executor& executor, std::string alias, const task_set& tasks,
-         const worker_options& options, asio::thread_pool& threads);
+         const worker_options& options, asio::thread_pool& threads,
+         std::function<void()> on_start = {});
 
   /// Works until drain() has been called, or as the options say, and everything has ended.
   /// @throws error if it cannot begin; later failures are logged and tried again.
@@ -119,6 +121,7 @@ class worker final {
   const task_set& tasks_;
   const worker_options& options_;
   asio::thread_pool& threads_;
+  std::function<void()> on_start_;
   const event_log log_;
   const std::shared_ptr<pg::database> database_;
   const std::string task_names_;     // As an array literal.

@@ -97,7 +97,7 @@ TEST_F(CliWorker, TheFirstSignalLetsJobsEnd) {
     ASSERT_TRUE(worker.wait_for_err("worker stopping"));
     EXPECT_EQ(jobs(), "1 running 1");
     gate.reset();
-    const auto ended = worker.wait();
+    const auto ended = worker.wait(20s);  // It does not wait for the end of the grace.
     EXPECT_EQ(ended.exit_code, 0) << ended.err;
     EXPECT_EQ(jobs(), "1 done 1");
     EXPECT_EQ(db.query_one("SELECT id FROM v"), "2");
@@ -113,7 +113,7 @@ TEST_F(CliWorker, TheSecondSignalCancelsAndGivesBack) {
   worker.send_signal(SIGTERM);
   ASSERT_TRUE(worker.wait_for_err("worker stopping"));
   worker.send_signal(SIGTERM);
-  const auto ended = worker.wait();
+  const auto ended = worker.wait(20s);
   EXPECT_EQ(ended.exit_code, 0) << ended.err;
   EXPECT_EQ(jobs(), "1 ready 0");
   EXPECT_EQ(running(), 0);
