@@ -274,7 +274,8 @@ asio::awaitable<void> worker::be_present(pg::connection& on) {
 // The row and the lock of this worker, on a session that knows nothing of an earlier one.
 asio::awaitable<void> worker::begin_session(pg::connection& on) {
   co_await tell(on,
-                "DEALLOCATE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); LISTEN matview_job; "
+                "SET idle_session_timeout = 0; DEALLOCATE ALL; UNLISTEN *; SELECT "
+                "pg_advisory_unlock_all(); LISTEN matview_job; "
                 "LISTEN matview_schedule; LISTEN matview_cancel; LISTEN matview_probe");
   bool locked = false;
   if (id_) {
@@ -388,7 +389,7 @@ asio::awaitable<void> worker::control() {
     std::optional<error> failure;
     try {
       pg::lease leased = co_await database_->acquire(log_.sink());
-      co_await tell(*leased, "DEALLOCATE ALL");
+      co_await tell(*leased, "SET idle_session_timeout = 0; DEALLOCATE ALL");
       co_await take_turns(*leased);
       co_return;
     } catch (const error& failed) {

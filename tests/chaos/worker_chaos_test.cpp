@@ -289,12 +289,20 @@ TEST_F(Chaos, TwoDefinitionsOfAScheduleDoNotBothFire) {
   EXPECT_EQ(count("effect"), count("matview.job WHERE state = 'done'"));
 }
 
-TEST_F(Chaos, AnIdleWorkerSetsItsSessionAside) {
-  start_worker();
-  EXPECT_TRUE(eventually([this] { return count("matview.worker") == "1"; }));
-  // What ends sessions that are idle within a transaction must not meet the worker's.
-  std::this_thread::sleep_for(700ms);
-  EXPECT_EQ(idle_in_transaction(), 0);
+TEST_F(Chaos, AnIdleWorkerIsNotEndedForItsIdleness) {
+  db.execute("ALTER DATABASE " + db.name() + " SET idle_session_timeout = '300ms'");
+  db.execute("ALTER DATABASE " + db.name() + " SET idle_in_transaction_session_timeout = '300ms'");
+  start_worker({.heartbeat = "5 seconds", .lease = "30 seconds"});
+  EXPECT_TRUE(eventually([this] { return count("matview.worker WHERE holds_lock") == "1"; }));
+  const std::string sessions =
+      "SELECT string_agg(pid::text, ' ' ORDER BY pid) FROM pg_stat_activity WHERE datname = "
+      "current_database() AND application_name LIKE 'matview worker%'";
+  ASSERT_TRUE(eventually([&] { return db.query_one(sessions).find(' ') != std::string::npos; }));
+  const std::string before = db.query_one(sessions);
+  std::this_thread::sleep_for(1s);
+  EXPECT_EQ(db.query_one(sessions), before);
+  enqueue_effects(1);
+  EXPECT_TRUE(eventually([this] { return all_ended(); }));
 }
 
 /// pgbouncer before the database, with this pool_mode; on a Unix socket.

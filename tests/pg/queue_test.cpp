@@ -337,6 +337,29 @@ TEST_F(Queue, NeedsARightAndSaysWhich) {
   EXPECT_TRUE(contains(refused.hint(), "GRANT")) << refused.hint();
 }
 
+TEST_F(Queue, SaysThatTheWorkersRoleMayNotRefreshTheView) {
+  db.execute("CREATE MATERIALIZED VIEW v AS SELECT 1 AS id");
+  const auto job = enqueue("refresh", R"({"view": "v"})");
+  const test_role limited(db, "limited");
+  db.execute("GRANT USAGE ON SCHEMA matview TO " + limited.name() +
+             "; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA matview TO " +
+             limited.name());
+  configure({{"default", limited.url()}});
+  task_queue queue;
+  queue.drain_once();
+  EXPECT_EQ(state_of(job), "dead");
+  EXPECT_TRUE(contains(tasks::find_job(job).last_error, "owner"))
+      << tasks::find_job(job).last_error;
+}
+
+TEST_F(Queue, SaysThatThereIsNothingWhereThereIsNoSchema) {
+  EXPECT_EQ(tasks::list_jobs().size(), 0U);
+  EXPECT_EQ(tasks::list_workers().size(), 0U);
+  EXPECT_EQ(tasks::list_schedules().size(), 0U);
+  EXPECT_FALSE(tasks::remove_schedule("s"));
+  EXPECT_FALSE(exists("matview.job"));
+}
+
 TEST_F(Queue, RefusesASchemaThatIsNewerThanTheProgram) {
   enqueue("note");
   db.execute("INSERT INTO matview.migration (number, name, checksum) VALUES (99, 'later', 'x')");
