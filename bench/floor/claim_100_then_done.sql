@@ -8,4 +8,4 @@ WITH claimed AS (
   RETURNING id)
 SELECT '{' || string_agg(id::text, ',') || '}' AS ids FROM claimed \gset
 UPDATE matview.job SET state = 'done', finished_at = clock_timestamp(), lease_until = NULL
-WHERE id = ANY (:'ids'::bigint[]) AND state = 'running' AND worker_id = 0;
+WHERE id = ANY ((:ids)::bigint[]) AND state = 'running' AND worker_id = 0;
