@@ -77,7 +77,7 @@ void check_recorded(const pg::result& recorded) {
                       number, newest_migration()),
           {.hint = "use the program that is as new as the schema"});
     }
-    const migration& ours = migrations().at(static_cast<std::size_t>(number - 1));
+    const migration ours = migrations().at(static_cast<std::size_t>(number - 1));
     if (recorded.text(row, 1) != checksum(ours.sql)) {
       throw error(errc::server_error,
                   fmt::format("migration {} ({}) of this database's matview schema is not the one "
