@@ -61,10 +61,9 @@ double percentile(std::vector<double> values, double part) {
   return values.at(std::min(rank, values.size() - 1));
 }
 
-// The schema, and nothing in it. Made by a call that does so.
+// The schema, which the first job makes, and nothing in it.
 void empty_queue(const scratch_database& on) {
   use_server(on.conninfo(), pool_size);
-  static_cast<void>(tasks::list_workers());
   tasks::enqueue_all(nothing, {"{}"});
   const auto connection = connect(on.conninfo());
   execute(connection.get(),
