@@ -70,9 +70,12 @@ void tasks_report::add(const std::string& measure, const std::string& system,
       all_, [&](const series& one) { return one.measure == measure && one.system == system; });
   if (found != all_.end()) {
     found->values.push_back(value);
-  } else {
-    all_.push_back({measure, system, unit, {value}});
+    return;
   }
+  // Behind the others of the same measure.
+  const auto last = std::find_if(all_.rbegin(), all_.rend(),
+                                 [&](const series& one) { return one.measure == measure; });
+  all_.insert(last == all_.rend() ? all_.end() : last.base(), {measure, system, unit, {value}});
 }
 
 const series* tasks_report::find(const std::string& measure, const std::string& system) const {
@@ -82,11 +85,11 @@ const series* tasks_report::find(const std::string& measure, const std::string& 
 }
 
 void tasks_report::print_rows() const {
-  fmt::print("{:<34} {:<34} {:>32}\n", "measure", "", "median of the rounds [min - max]");
+  fmt::print("{:<34} {:<34} {:>34}\n", "measure", "", "median of the rounds [min - max]");
   std::string last;
   for (const series& one : all_) {
-    if (one.measure != last) fmt::print("{:-<103}\n", "");
-    fmt::print("{:<34} {:<34} {:>32} {}\n", one.measure == last ? "" : one.measure, one.system,
+    if (one.measure != last) fmt::print("{:-<112}\n", "");
+    fmt::print("{:<34} {:<34} {:>34} {}\n", one.measure == last ? "" : one.measure, one.system,
                shown(spread_of(one.values)), one.unit);
     last = one.measure;
   }

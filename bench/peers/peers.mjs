@@ -8,7 +8,8 @@
 //   COUNT    how many jobs
 // prints one line of JSON. The same rules as for the library: a job does nothing; processing counts
 // from the first handler's start until the last job is settled in the database; latency counts from
-// the call that enqueues to the handler's start, one job at a time, 15 ms apart, in one process.
+// the call that enqueues to the handler's start, one job at a time, 15 ms apart, in one process (for
+// one that polls, at a random moment of its period).
 
 import { createRequire } from "node:module";
 import { performance } from "node:perf_hooks";
@@ -47,7 +48,7 @@ function percentile(values, part) {
   return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))];
 }
 
-async function latencies(count, enqueue, started) {
+async function latencies(count, enqueue, started, longestPause = 15) {
   const whole = [];
   const after = [];
   for (let i = 0; i < count; ++i) {
@@ -58,7 +59,7 @@ async function latencies(count, enqueue, started) {
     const at = await start;
     whole.push(at - called);
     after.push(Math.max(0, at - returned));
-    await pause(15);
+    await pause(15 + Math.random() * (longestPause - 15));
   }
   return {
     p50: percentile(whole, 0.5),
@@ -228,6 +229,7 @@ async function pgBoss(measure, count) {
         count,
         () => boss.send(task, {}),
         () => handlers.next(),
+        500, // Otherwise each job comes right after a look, and waits for nearly a whole period.
       );
     },
   };
