@@ -25,6 +25,9 @@ class server final {
   /// For libpq.
   [[nodiscard]] const std::string& conninfo() const noexcept { return conninfo_; }
 
+  /// Whether nobody else's settings are there to be kept.
+  [[nodiscard]] bool is_private() const noexcept { return private_ != nullptr; }
+
   /// `2 x AMD EPYC 7763; PostgreSQL 15.4 (private), fsync on, synchronous_commit on`.
   [[nodiscard]] std::string description() const;
 

@@ -10,8 +10,9 @@
 #include <boost/json/parse.hpp>
 #include <fmt/format.h>
 
-#include <map>
+#include <memory>
 #include <mutex>
+#include <set>
 #include <utility>
 
 namespace matview::tasks {
@@ -20,27 +21,39 @@ namespace json = boost::json;
 
 namespace {
 
-using clock = std::chrono::steady_clock;
-
 constexpr std::size_t longest_arguments = std::size_t{1} << 20U;
 
-// NOTIFY takes a lock that all commits of a server queue for: 8 sessions that tell of each job put
-// in a third of what they could. One message in this time is enough: a worker that hears one looks
-// again after twice as long.
-constexpr auto quiet_after_notify = std::chrono::milliseconds(50);
+// The queues that a call of this process is telling the workers of.
+struct telling {
+  std::mutex mutex;
+  std::set<std::pair<std::string, std::string>> queues;
+};
 
-bool may_notify(const std::string& database, const std::string& queue) {
-  static std::mutex mutex;
-  static std::map<std::pair<std::string, std::string>, clock::time_point> last;
-  const std::lock_guard guard(mutex);
-  constexpr std::size_t most = 10'000;
-  if (last.size() > most) last.clear();
-  const auto now = clock::now();
-  const auto [found, first] = last.try_emplace(std::pair(database, queue), now);
-  if (!first && now - found->second < quiet_after_notify) return false;
-  found->second = now;
-  return true;
-}
+// Whether a call is the one that tells. NOTIFY takes a lock that all commits of a server queue for:
+// 8 sessions that tell of each job put in a third of what they could. So one call tells at a time;
+// a worker that hears it looks again a little later for what was put in beside it. Whoever puts in
+// one job after the other tells of each, which costs next to nothing.
+class notice final {
+ public:
+  notice(const std::string& database, const std::string& queue) : key_(database, queue) {
+    static const auto all = std::make_shared<telling>();
+    const std::lock_guard guard(all->mutex);
+    if (all->queues.insert(key_).second) among_ = all;
+  }
+  notice(notice&&) noexcept = default;
+  notice& operator=(notice&&) = delete;
+  ~notice() {
+    if (!among_) return;
+    const std::lock_guard guard(among_->mutex);
+    among_->queues.erase(key_);
+  }
+
+  [[nodiscard]] bool tells() const noexcept { return among_ != nullptr; }
+
+ private:
+  std::pair<std::string, std::string> key_;
+  std::shared_ptr<telling> among_;  // Shared, since a call may end after static objects have.
+};
 
 void check_number(std::string_view what, int value, int least, int most) {
   if (value >= least && value <= most) return;
@@ -96,7 +109,8 @@ std::vector<pg::parameter> checked(std::string_view task, std::string_view args,
 }
 
 asio::awaitable<std::int64_t> enqueue_anywhere(std::string database,
-                                               std::vector<pg::parameter> values) {
+                                               std::vector<pg::parameter> values,
+                                               [[maybe_unused]] notice until_the_end) {
   const auto work = [&values](pg::connection& on) { return enqueue_one(on, values); };
   std::optional<error> failure;
   try {
@@ -145,9 +159,9 @@ void check_job(std::string_view queue, int priority, int max_attempts) {
 
 asio::awaitable<std::int64_t> aenqueue(std::string_view task, std::string_view args,
                                        job_options options) {
-  const bool notify = may_notify(options.database, options.queue);
-  std::vector<pg::parameter> values = checked(task, args, options, notify);
-  return views::isolated(enqueue_anywhere(options.database, std::move(values)));
+  notice told(options.database, options.queue);
+  std::vector<pg::parameter> values = checked(task, args, options, told.tells());
+  return views::isolated(enqueue_anywhere(options.database, std::move(values), std::move(told)));
 }
 
 std::int64_t enqueue(std::string_view task, std::string_view args, const job_options& options) {

@@ -96,6 +96,7 @@ class worker final {
   asio::awaitable<void> give_back(pg::connection& on);
   asio::awaitable<void> rescue(pg::connection& on);
   asio::awaitable<void> claim_ticks(pg::connection& on);
+  asio::awaitable<void> claim_due(pg::connection& on);
   asio::awaitable<std::size_t> claim_batch(pg::connection& on, const pg::result& due);
   asio::awaitable<void> suspend(pg::connection& on, const std::string& schedule,
                                 std::int64_t revision, const std::string& why);

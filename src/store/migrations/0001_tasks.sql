@@ -81,9 +81,9 @@ CREATE TABLE matview.job (
 CREATE INDEX job_fetch ON matview.job (priority, run_at, id) WHERE state = 'ready';
 CREATE INDEX job_held ON matview.job (worker_id) WHERE state = 'running';
 CREATE INDEX job_finished ON matview.job (finished_at) WHERE finished_at IS NOT NULL;
-CREATE UNIQUE INDEX job_tick ON matview.job (schedule, tick);
-CREATE UNIQUE INDEX job_waiting ON matview.job (dedupe) WHERE state = 'ready';
-CREATE UNIQUE INDEX job_running ON matview.job (dedupe) WHERE state = 'running';
+CREATE UNIQUE INDEX job_tick ON matview.job (schedule, tick) WHERE schedule IS NOT NULL;
+CREATE UNIQUE INDEX job_waiting ON matview.job (dedupe) WHERE state = 'ready' AND dedupe IS NOT NULL;
+CREATE UNIQUE INDEX job_running ON matview.job (dedupe) WHERE state = 'running' AND dedupe IS NOT NULL;
 
 -- Ticks that became no job, and why: one row for a run of them.
 CREATE TABLE matview.skipped_tick (
@@ -122,7 +122,7 @@ BEGIN
     VALUES (enqueue.task, enqueue.args, enqueue.queue,
             coalesce(enqueue.run_at, clock_timestamp()), enqueue.priority, enqueue.max_attempts,
             enqueue.dedupe, enqueue.timeout)
-    ON CONFLICT (dedupe) WHERE state = 'ready' DO NOTHING
+    ON CONFLICT (dedupe) WHERE state = 'ready' AND dedupe IS NOT NULL DO NOTHING
     RETURNING id INTO made;
     EXIT WHEN made IS NOT NULL;
     SELECT id INTO made FROM matview.job j WHERE j.dedupe = enqueue.dedupe AND j.state = 'ready';

@@ -1,0 +1,2 @@
+-- One job, one commit.
+INSERT INTO matview.job (task) VALUES ('floor');
