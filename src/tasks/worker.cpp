@@ -673,10 +673,8 @@ void worker::start(job what) {
     mine->limit = std::make_unique<asio::steady_timer>(executor_);
     mine->limit->expires_after(std::chrono::ceil<std::chrono::milliseconds>(
         std::chrono::duration<double>(*mine->what.timeout)));
-    mine->limit->async_wait([mine](const boost::system::error_code& ended) {
-      if (ended) return;
-      mine->timed_out = true;
-      mine->stop.emit(asio::cancellation_type::terminal);
+    mine->limit->async_wait([this, id = mine->what.id](const boost::system::error_code& ended) {
+      if (!ended) time_out(id);
     });
   }
   if (log_) {
@@ -694,6 +692,15 @@ void worker::start(job what) {
                                      if (failed) std::rethrow_exception(failed);  // Out of memory.
                                      end(mine, std::move(how), clock::now() - began);
                                    }));
+}
+
+// By its id: the job may have ended while this was on its way.
+void worker::time_out(std::int64_t id) {
+  const auto late = std::find_if(running_.begin(), running_.end(),
+                                 [id](const running_job& one) { return one.what.id == id; });
+  if (late == running_.end()) return;
+  late->timed_out = true;
+  late->stop.emit(asio::cancellation_type::terminal);
 }
 
 void worker::end(std::list<running_job>::iterator which, job_end how, clock::duration took) {

@@ -107,6 +107,7 @@ class worker final {
 
   void start(job what);
   void end(std::list<running_job>::iterator which, job_end how, clock::duration took);
+  void time_out(std::int64_t id);
   void cancel_all(bool to_give_back);
   asio::awaitable<pg::result> ask(pg::connection& on, const pg::named_statement& statement,
                                   const std::vector<pg::parameter>& values);
