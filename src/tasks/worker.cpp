@@ -631,10 +631,12 @@ asio::awaitable<void> worker::fetch(pg::connection& on) {
                                           fmt::format("{}", free),
                                           seconds_parameter(options_.lease)};
   look_ = false;
+  const std::optional<std::int64_t> me = id_;
   std::optional<error> failure;
   int rows = 0;
   try {
     const pg::result fetched = co_await ask(on, store::sql::fetch, values);
+    if (id_ != me) co_return;  // Given up meanwhile: whoever did that takes these jobs, too.
     rows = fetched.rows();
     for (int row = 0; row < rows; ++row) start(job_at(fetched, row));
   } catch (const error& failed) {
