@@ -39,7 +39,7 @@ struct plan {
   [[nodiscard]] std::size_t rounds() const { return quick ? 1 : 3; }
   [[nodiscard]] std::size_t takeovers() const { return quick ? 2 : 6; }
   [[nodiscard]] double idle_seconds() const { return quick ? 5 : 20; }
-  [[nodiscard]] std::size_t floor_jobs() const { return quick ? 4'000 : 12'000; }
+  [[nodiscard]] std::size_t floor_jobs() const { return quick ? 2'000 : 8'000; }
 };
 
 struct peer {
