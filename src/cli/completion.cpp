@@ -42,6 +42,7 @@ std::vector<std::string> names(const std::vector<option_description>& options) {
 
 std::vector<std::string> names(const std::vector<command_description>& commands) {
   std::vector<std::string> out;
+  out.reserve(commands.size());
   for (const command_description& command : commands) out.push_back(command.name);
   return out;
 }

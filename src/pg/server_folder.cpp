@@ -99,6 +99,7 @@ server_programs choose_programs(const fs::path& path) {
   const auto fitting = std::ranges::find(all, *wanted, &server_programs::major);
   if (fitting != all.end()) return *fitting;
   std::vector<int> versions;
+  versions.reserve(all.size());
   for (const server_programs& one : all) versions.push_back(one.major);
   refuse(fmt::format("{} was made by PostgreSQL {}, and installed is PostgreSQL {}",
                      shown(path / "data"), *wanted, fmt::join(versions, ", ")),

@@ -41,7 +41,7 @@ constexpr const char* socket_file = "run/.s.PGSQL.5432.lock";
 constexpr const char* socket_folder = "../run";
 
 /// More than this of server.log is put aside at the next start.
-constexpr std::uintmax_t largest_log = 16 * 1024 * 1024;
+constexpr std::uintmax_t largest_log = std::uintmax_t{16} * 1024 * 1024;
 
 std::string shown(const fs::path& path) {
   return text::shown(path.string(), 300);

@@ -71,6 +71,7 @@ struct child_plan {
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> result;
+  result.reserve(texts.size() + 1);
   for (std::string& text : texts) result.push_back(text.data());
   result.push_back(nullptr);
   return result;
@@ -156,7 +157,7 @@ int await_child(pid_t child) {
 }
 
 std::string read_end(int fd) {
-  constexpr off_t most = 64 * 1024;
+  constexpr off_t most = off_t{64} * 1024;
   const off_t size = lseek(fd, 0, SEEK_END);
   std::string text(static_cast<std::size_t>(std::clamp<off_t>(size, 0, most)), '\0');
   const ssize_t got = pread(fd, text.data(), text.size(), std::max<off_t>(size - most, 0));

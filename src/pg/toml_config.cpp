@@ -118,7 +118,7 @@ class reader final {
 
   // Refused here already, where its place in the file is known.
   std::string url_of(std::string_view alias, std::string_view key, const toml::node& value) const {
-    const std::string url = string_of(key, value);
+    std::string url = string_of(key, value);
     try {
       static_cast<void>(parse_target(url));
     } catch (const error& wrong) {

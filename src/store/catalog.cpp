@@ -70,6 +70,7 @@ std::vector<pg::parameter> one_value(std::string value) {
 // Columns alone come first, then growing prefixes: (a), (b), (c), (a, b), (a, b, c).
 std::vector<std::vector<std::string>> candidates(const std::vector<std::string>& columns) {
   std::vector<std::vector<std::string>> out;
+  out.reserve(2 * columns.size());
   for (const std::string& column : columns) out.push_back({column});
   for (std::size_t size = 2; size <= columns.size(); ++size) {
     out.emplace_back(columns.begin(), columns.begin() + static_cast<long>(size));
@@ -139,6 +140,7 @@ asio::awaitable<std::vector<matview_info>> list_matviews(pg::connection& on, std
   const pg::result found = co_await on.query(
       fmt::format(fmt::runtime(list_sql), usable_unique_index), one_value(std::move(schema)));
   std::vector<matview_info> out;
+  out.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) {
     out.push_back(
         {.schema = found.string(row, 0),
@@ -155,6 +157,7 @@ asio::awaitable<std::vector<matview_info>> list_matviews(pg::connection& on, std
 asio::awaitable<std::vector<std::string>> lock_holders(pg::connection& on, const identifier& name) {
   const pg::result found = co_await on.query(std::string(holders_sql), one_value(name.quoted()));
   std::vector<std::string> out;
+  out.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) out.push_back(found.string(row, 0));
   co_return out;
 }

@@ -25,7 +25,8 @@ namespace {
 using namespace std::chrono_literals;
 using clock = std::chrono::steady_clock;
 
-constexpr int batch = 500;
+constexpr std::int64_t batch = 500;
+constexpr std::int64_t most_purged = 10 * batch;
 constexpr auto purge_every = 1min;
 // Of jobs that are put in at the same time only one is told of: see enqueue.cpp. The others are
 // there by then.
@@ -626,7 +627,8 @@ const cron& worker::cron_of(const std::string& expression, const std::string& zo
 }
 
 asio::awaitable<void> worker::fetch(pg::connection& on) {
-  const std::size_t free = std::min<std::size_t>(options_.concurrency - running_.size(), batch);
+  const std::size_t free = std::min<std::size_t>(options_.concurrency - running_.size(),
+                                                 static_cast<std::size_t>(batch));
   const std::vector<pg::parameter> values{id_text(), queue_names_, task_names_,
                                           fmt::format("{}", free),
                                           seconds_parameter(options_.lease)};
@@ -659,9 +661,9 @@ asio::awaitable<void> worker::fetch(pg::connection& on) {
 
 asio::awaitable<void> worker::purge(pg::connection& on) {
   const std::vector<pg::parameter> values{seconds_parameter(options_.keep_finished),
-                                          fmt::format("{}", 10 * batch)};
+                                          fmt::format("{}", most_purged)};
   const pg::result gone = co_await ask(on, store::sql::purge, values);
-  const bool more = gone.integer(0, 0) == 10 * batch;
+  const bool more = gone.integer(0, 0) == most_purged;
   next_purge_ = clock::now() + (more ? clock::duration(1s) : clock::duration(purge_every));
 }
 

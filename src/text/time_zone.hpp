@@ -60,7 +60,7 @@ class time_zone final {
   };
   struct change {
     std::chrono::sys_seconds at;
-    std::uint8_t clock;
+    std::uint8_t clock = 0;
   };
   friend class tzif_reader;
   time_zone() = default;

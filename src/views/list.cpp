@@ -22,8 +22,9 @@ asio::awaitable<std::vector<matview_info>> describe_anywhere(std::optional<PGcon
 
 asio::awaitable<std::vector<std::string>> names_of(
     asio::awaitable<std::vector<matview_info>> described) {
-  std::vector<std::string> out;
   std::vector<matview_info> views = co_await std::move(described);
+  std::vector<std::string> out;
+  out.reserve(views.size());
   for (matview_info& view : views) out.push_back(std::move(view.name));
   co_return out;
 }
