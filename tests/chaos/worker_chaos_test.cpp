@@ -289,6 +289,38 @@ TEST_F(Chaos, TwoDefinitionsOfAScheduleDoNotBothFire) {
   EXPECT_EQ(count("effect"), count("matview.job WHERE state = 'done'"));
 }
 
+// A zone that means something else on the other host: they compute different ticks, and still no
+// tick makes two jobs, and none that is due is left.
+TEST_F(Chaos, HostsWhoseTimeZonesDifferMakeOneJobATick) {
+  namespace fs = std::filesystem;
+  std::string name = (fs::temp_directory_path() / "matview-zones.XXXXXX").string();
+  const fs::path zones = ::mkdtemp(name.data());
+  fs::create_directory(zones / "Europe");
+  fs::copy_file("/usr/share/zoneinfo/Asia/Kathmandu", zones / "Europe" / "Zurich");
+  tasks::set_schedule({.name = "s",
+                       .task = "sql",
+                       .args = sql("INSERT INTO effect VALUES (1)"),
+                       .cron = "17 * * * *",
+                       .time_zone = "Europe/Zurich",
+                       .overlap = tasks::overlap::allow});
+  start_worker();
+  worker_settings other;
+  other.env = {{"TZDIR", zones.string()}};
+  start_worker(other);
+  EXPECT_TRUE(eventually([this] { return count("matview.worker WHERE holds_lock") == "2"; }));
+  const std::string waits = "SELECT next_at > clock_timestamp() FROM matview.schedule";
+  constexpr int rounds = 12;
+  for (int round = 1; round <= rounds; ++round) {
+    db.execute("UPDATE matview.schedule SET next_at = clock_timestamp(); NOTIFY matview_schedule");
+    EXPECT_TRUE(eventually([&] { return db.query_one(waits) == "t"; }));
+  }
+  EXPECT_TRUE(eventually([this] { return all_ended(); }));
+  fs::remove_all(zones);
+  EXPECT_EQ(count("matview.job"), std::to_string(rounds));
+  EXPECT_EQ(db.query_one("SELECT count(DISTINCT tick) FROM matview.job"), std::to_string(rounds));
+  EXPECT_EQ(count("effect"), std::to_string(rounds));
+}
+
 TEST_F(Chaos, AnIdleWorkerIsNotEndedForItsIdleness) {
   db.execute("ALTER DATABASE " + db.name() + " SET idle_session_timeout = '300ms'");
   db.execute("ALTER DATABASE " + db.name() + " SET idle_in_transaction_session_timeout = '300ms'");
