@@ -221,11 +221,13 @@ asio::awaitable<void> worker::run() {
 void worker::drain() {
   if (draining_) return;
   draining_ = true;
+  drain_until_ =
+      clock::now() + std::chrono::duration_cast<clock::duration>(options_.grace.to_duration());
   turn_.wake();
   if (running_.empty()) return;
   log_(log_level::info, "worker stopping",
        {{"database", alias_}, {"worker", id_.value_or(0)}, {"running", running_.size()}});
-  grace_.expires_after(options_.grace.to_duration());
+  grace_.expires_at(drain_until_);
   grace_.async_wait([this](const boost::system::error_code& ended) {
     if (!ended) cancel_all(true);
   });
@@ -402,12 +404,27 @@ asio::awaitable<void> worker::control() {
     } catch (const error& failed) {
       failure = failed;
     }
+    if (may_leave()) {
+      log_(
+          log_level::warning, "worker leaves without telling the database",
+          {{"database", alias_}, {"untold", done_.size() + failed_.size() + to_give_back_.size()}});
+      co_return;
+    }
     co_await pause_after("control", *failure);
   }
 }
 
+// Whether a worker that is to stop may do so although the database cannot be told: what it leaves
+// is rescued. It goes on trying for as long as it lets jobs run.
+bool worker::may_leave() const {
+  if (!draining_ || !running_.empty()) return false;
+  const bool untold = !done_.empty() || !failed_.empty() || !to_give_back_.empty();
+  return !untold || clock::now() >= drain_until_;
+}
+
 asio::awaitable<void> worker::take_turns(pg::connection& on) {
-  while (!id_) co_await turn_.sleep_until(clock::now() + 1s);
+  while (!id_ && !draining_) co_await turn_.sleep_until(clock::now() + 1s);
+  if (!id_) co_return;  // Nobody knows of it, nothing was begun.
   co_await tell(
       on, fmt::format("SET application_name = 'matview worker {}'; {}", *id_, in_index_order));
   bool told_stopping = false;

@@ -103,6 +103,7 @@ class worker final {
   asio::awaitable<void> fetch(pg::connection& on);
   asio::awaitable<void> purge(pg::connection& on);
   [[nodiscard]] bool at_rest() const;
+  [[nodiscard]] bool may_leave() const;
   [[nodiscard]] clock::time_point next_turn() const;
 
   void start(job what);
@@ -134,6 +135,7 @@ class worker final {
   bool look_ = true;       // Jobs may be due.
   bool finished_ = false;  // Control has ended.
   bool draining_ = false;
+  clock::time_point drain_until_ = clock::time_point::max();
   int failures_in_a_row_ = 0;
   clock::time_point next_job_;
   clock::time_point next_tick_;

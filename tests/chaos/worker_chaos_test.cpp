@@ -439,5 +439,16 @@ TEST_F(ChaosServer, AWorkerOutlivesItsServer) {
   EXPECT_EQ(worker.wait().exit_code, 0);
 }
 
+TEST_F(ChaosServer, AWorkerCanBeStoppedWhileItsServerIsAway) {
+  process worker({MATVIEW_CHAOS_WORKER, "4", "500 milliseconds", "2 seconds"},
+                 {.env = {{"MATVIEW_URL", server_.url()}}});
+  EXPECT_TRUE(eventually([this] {
+    return session(server_.url()).query_one("SELECT count(*) FROM matview.worker") == "1";
+  }));
+  server_.kill_now();
+  worker.send_signal(SIGTERM);
+  EXPECT_EQ(worker.wait(20s).exit_code, 0);
+}
+
 }  // namespace
 }  // namespace matview::test
