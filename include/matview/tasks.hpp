@@ -155,7 +155,7 @@ class task_queue final {
   /// Makes a task known; with `cron` or `every`, also sets the schedule of the task's name, in the
   /// database, when run() begins. A task from matview_refresh_task() takes effect exactly once for
   /// each job.
-  /// @throws error with errc::invalid_cron, errc::invalid_interval or errc::invalid_option at once.
+  /// @throws error with errc::invalid_cron or errc::invalid_option at once.
   ///
   /// @param work  a plain_task, an argument_task or a coroutine_task, or what can be made one.
   template <class Work>
@@ -173,8 +173,9 @@ class task_queue final {
   /// Puts a job of one of its tasks into this queue.
   std::int64_t enqueue(std::string_view task, std::string_view args = "{}") const;
 
-  /// Works until SIGTERM or SIGINT, or stop(), and returns when its jobs have ended; what does not
-  /// end within the grace is cancelled and given back. A second signal does not wait for the grace.
+  /// Works until SIGTERM, SIGINT or SIGHUP, or stop(), and returns when its jobs have ended; what
+  /// does not end within the grace is cancelled and given back. A second signal does not wait for
+  /// the grace, and a third ends the process.
   /// @throws error if it cannot begin: connection_failed, permission_denied, ...; later failures
   ///         are logged and tried again.
   void run();

@@ -58,9 +58,7 @@ exit_code enqueue_refresh(const enqueue_arguments& given, const context& with) {
 }
 
 exit_code enqueue_sql(const enqueue_arguments& given, const context& with) {
-  const std::string sql =
-      given.sql_file.empty() ? given.sql : read_file(given.sql_file, "one statement");
-  return put_and_tell(given, with, "sql", sql_arguments(sql));
+  return put_and_tell(given, with, "sql", sql_arguments(read_statement(given.sql, given.sql_file)));
 }
 
 exit_code enqueue_task(const enqueue_arguments& given, const context& with) {

@@ -2,6 +2,7 @@
 
 #include "cli/input_file.hpp"
 #include "text/quote.hpp"
+#include "text/utf8.hpp"
 #include <matview/error.hpp>
 #include <matview/identifier.hpp>
 #include <matview/jobs.hpp>
@@ -21,12 +22,12 @@ namespace json = boost::json;
 namespace {
 
 // Cut between two characters of UTF-8.
-std::string shortened(std::string text) {
+std::string shortened(std::string whole) {
   constexpr std::size_t longest = 60;
-  if (text.size() <= longest) return text;
+  if (whole.size() <= longest) return whole;
   std::size_t end = longest - 3;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-  return text.substr(0, end) + "...";
+  while (end > 0 && !text::starts_character(whole[end])) --end;
+  return whole.substr(0, end) + "...";
 }
 
 }  // namespace
@@ -68,6 +69,10 @@ std::string read_arguments(const task_arguments& given) {
 std::string refresh_arguments(const std::string& view, bool concurrently) {
   static_cast<void>(identifier::parse(view));
   return json::serialize(json::object{{"view", view}, {"concurrently", concurrently}});
+}
+
+std::string read_statement(const std::string& sql, const std::string& file) {
+  return file.empty() ? sql : read_file(file, "one statement");
 }
 
 std::string sql_arguments(const std::string& sql) {

@@ -37,6 +37,10 @@ void add_task_arguments(CLI::App& parser, task_arguments& into);
 /// What the task `refresh` takes. @throws error with errc::invalid_identifier.
 [[nodiscard]] std::string refresh_arguments(const std::string& view, bool concurrently);
 
+/// The statement as it was written, or as the file holds it.
+/// @throws error with errc::invalid_option for a file that cannot be read.
+[[nodiscard]] std::string read_statement(const std::string& sql, const std::string& file);
+
 /// What the task `sql` takes.
 [[nodiscard]] std::string sql_arguments(const std::string& sql);
 

@@ -35,10 +35,6 @@ struct jobs_arguments {
   std::string queue;  // To be paused or resumed.
 };
 
-std::string shown_time(const std::optional<time_point>& time) {
-  return time ? short_rfc3339(std::chrono::floor<std::chrono::seconds>(*time)) : "";
-}
-
 std::optional<std::chrono::microseconds> run_time(const job_info& job) {
   if (!job.started_at || !job.finished_at || *job.finished_at < *job.started_at) return {};
   return std::chrono::duration_cast<std::chrono::microseconds>(*job.finished_at - *job.started_at);

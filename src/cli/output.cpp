@@ -1,5 +1,7 @@
 #include "cli/output.hpp"
 
+#include "text/rfc3339.hpp"
+#include "text/utf8.hpp"
 #include <matview/error.hpp>
 
 #include <boost/json/serialize.hpp>
@@ -17,16 +19,9 @@ namespace matview::cli {
 
 namespace {
 
-// Terminal columns: characters, not bytes.
-std::size_t width(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
-  }));
-}
-
-std::string padded(std::string_view text, std::size_t size, bool right) {
-  const std::string blanks(size - std::min(size, width(text)), ' ');
-  return right ? blanks + std::string(text) : std::string(text) + blanks;
+std::string padded(std::string_view cell, std::size_t size, bool right) {
+  const std::string blanks(size - std::min(size, text::characters(cell)), ' ');
+  return right ? blanks + std::string(cell) : std::string(cell) + blanks;
 }
 
 void append_line(std::string& out, std::string line) {
@@ -93,8 +88,8 @@ std::string table::for_people() const {
   if (rows_.empty()) return {};
   std::vector<std::size_t> sizes;
   for (std::size_t i = 0; i < columns_.size(); ++i) {
-    std::size_t size = width(columns_[i].heading);
-    for (const auto& row : rows_) size = std::max(size, width(row[i]));
+    std::size_t size = text::characters(columns_[i].heading);
+    for (const auto& row : rows_) size = std::max(size, text::characters(row[i]));
     sizes.push_back(size);
   }
   std::string out;
@@ -120,7 +115,7 @@ void record::add(std::string_view name, std::string_view value) {
 std::string record::text(output_format format, const boost::json::object& values) const {
   if (format == output_format::json) return boost::json::serialize(values) + '\n';
   std::size_t widest = 0;
-  for (const auto& [name, value] : lines_) widest = std::max(widest, width(name));
+  for (const auto& [name, value] : lines_) widest = std::max(widest, text::characters(name));
   std::string out;
   for (const auto& [name, value] : lines_) {
     if (format == output_format::tsv) {
@@ -179,8 +174,8 @@ std::string pretty_count(std::int64_t count) {
 std::string rfc3339(std::chrono::system_clock::time_point time) {
   const auto whole = std::chrono::floor<std::chrono::seconds>(time);
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(time - whole).count();
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
-                     fmt::gmtime(std::chrono::system_clock::to_time_t(whole)), ms);
+  std::string out = text::to_rfc3339(whole);
+  return out.insert(out.size() - 1, fmt::format(".{:03}", ms));  // Before the Z.
 }
 
 std::string short_rfc3339(std::chrono::system_clock::time_point time) {
@@ -188,6 +183,10 @@ std::string short_rfc3339(std::chrono::system_clock::time_point time) {
   constexpr std::string_view no_fraction = ".000Z";
   if (out.ends_with(no_fraction)) out.replace(out.size() - no_fraction.size(), 5, "Z");
   return out;
+}
+
+std::string shown_time(const std::optional<std::chrono::system_clock::time_point>& time) {
+  return time ? text::to_rfc3339(std::chrono::floor<std::chrono::seconds>(*time)) : "";
 }
 
 boost::json::value time_value(const std::optional<std::chrono::system_clock::time_point>& time) {

@@ -81,6 +81,10 @@ inline constexpr std::string_view work_is_done = "the work itself is done";
 /// The same without a fraction that is zero. Pure.
 [[nodiscard]] std::string short_rfc3339(std::chrono::system_clock::time_point time);
 
+/// RFC 3339 in UTC with whole seconds, or nothing for nothing. Pure.
+[[nodiscard]] std::string shown_time(
+    const std::optional<std::chrono::system_clock::time_point>& time);
+
 /// rfc3339(), or null for nothing. Pure.
 [[nodiscard]] boost::json::value time_value(
     const std::optional<std::chrono::system_clock::time_point>& time);

@@ -3,6 +3,7 @@
 #include "cli/job_options.hpp"
 #include "cli/output.hpp"
 #include "cli/run.hpp"
+#include "tasks/policies.hpp"
 #include "text/quote.hpp"
 #include "text/rfc3339.hpp"
 #include "text/time_zone.hpp"
@@ -30,23 +31,13 @@ namespace {
 
 namespace json = boost::json;
 
+using tasks::missed_words;
+using tasks::overlap_words;
+using tasks::policy_of;
 using tasks::schedule_definition;
 using tasks::schedule_info;
+using tasks::word_of;
 using time_point = std::chrono::system_clock::time_point;
-
-// The words of the options, in the order of the enumerators.
-constexpr std::array<std::string_view, 3> missed_words{"skip", "once", "all"};
-constexpr std::array<std::string_view, 3> overlap_words{"coalesce", "skip", "allow"};
-
-template <class Policy>
-Policy policy_of(const std::array<std::string_view, 3>& words, const std::string& word) {
-  return static_cast<Policy>(std::find(words.begin(), words.end(), word) - words.begin());
-}
-
-template <class Policy>
-std::string word_of(const std::array<std::string_view, 3>& words, Policy policy) {
-  return std::string(words.at(static_cast<std::size_t>(policy)));
-}
 
 // What a schedule is, in words for people and for programs.
 
@@ -71,10 +62,6 @@ std::string shown_state(const schedule_info& schedule) {
   return out;
 }
 
-std::string shown_time(const std::optional<time_point>& time) {
-  return time ? short_rfc3339(std::chrono::floor<std::chrono::seconds>(*time)) : "";
-}
-
 void add_seconds(json::object& to, std::string_view key, const std::optional<interval>& length) {
   if (length) to[key] = seconds(length->to_duration());
 }
@@ -90,8 +77,8 @@ json::object values_of(const schedule_info& schedule) {
                    {"queue", what.queue},
                    {"priority", what.priority},
                    {"max_attempts", what.max_attempts},
-                   {"missed", word_of(missed_words, what.missed)},
-                   {"overlap", word_of(overlap_words, what.overlap)},
+                   {"missed", word_of(what.missed)},
+                   {"overlap", word_of(what.overlap)},
                    {"max_failures", what.max_failures},
                    {"state", state_of(schedule)},
                    {"next_at", time_value(schedule.next_at)},
@@ -165,8 +152,7 @@ void choose_task(const set_arguments& given, schedule_definition& into) {
     into.args = read_arguments(given.args);
   } else {
     into.task = "sql";
-    into.args = sql_arguments(given.sql_file.empty() ? given.sql
-                                                     : read_file(given.sql_file, "one statement"));
+    into.args = sql_arguments(read_statement(given.sql, given.sql_file));
   }
 }
 
@@ -344,9 +330,9 @@ record described(const schedule_info& schedule, const std::vector<time_point>& t
   out.add("priority", fmt::format("{}", what.priority));
   out.add("max attempts", fmt::format("{}", what.max_attempts));
   out.add("timeout", what.timeout ? what.timeout->text() : "none");
-  out.add("missed", word_of(missed_words, what.missed));
+  out.add("missed", std::string(word_of(what.missed)));
   out.add("missed window", what.missed_window ? what.missed_window->text() : "default");
-  out.add("overlap", word_of(overlap_words, what.overlap));
+  out.add("overlap", std::string(word_of(what.overlap)));
   out.add("failures",
           fmt::format("{} in a row, suspended at {}", schedule.failures, what.max_failures));
   for (const tasks::skipped_ticks& one : skipped) out.add("skipped", shown_skip(one));
@@ -407,12 +393,9 @@ exit_code write_change(const context& with, const std::string& name, std::string
 }
 
 exit_code remove(const name_arguments& given, const context& with) {
-  const bool there = tasks::remove_schedule(given.name, with.options.database);
-  if (!there && given.must_exist) {
-    throw error(errc::invalid_option,
-                fmt::format("there is no schedule {}", text::shown(given.name)),
-                {.hint = "matview schedule list shows those that there are"});
-  }
+  const std::string& database = with.options.database;
+  if (given.must_exist) static_cast<void>(tasks::find_schedule(given.name, database));
+  const bool there = tasks::remove_schedule(given.name, database);
   return write_change(with, given.name, "removed", there ? "removed" : "was not there", there);
 }
 

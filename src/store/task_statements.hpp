@@ -45,24 +45,24 @@ inline constexpr pg::named_statement take_lock{"matview_take_lock", R"(
   SELECT pg_try_advisory_lock(1836414569, $1::bigint::int))"};
 
 /// $1 worker, $2 lease in seconds, $3 queues or NULL, $4 tasks -> one row, if the worker has not
-/// been given up: the ids of the jobs that are still its own, those of them to cancel, whether a
-/// job is due, seconds until the next one and until the next schedule, and the workers that look
-/// dead: nobody holds their lock, or no heartbeat has come for as long as a lease. All that an idle
-/// worker asks. A lease that has run out is renewed as long as nobody has acted on it.
+/// been given up: ids and attempts of the jobs that are still its own, ids of those to cancel,
+/// seconds until the next job and until the next schedule, and the workers that look dead: nobody
+/// holds their lock, or no heartbeat has come for as long as a lease. All that an idle worker asks.
+/// A lease that has run out is renewed as long as nobody has acted on it.
 inline constexpr pg::named_statement pulse{"matview_pulse", R"(
   WITH me AS (
     UPDATE matview.worker SET heartbeat_at = clock_timestamp() WHERE id = $1::bigint RETURNING id),
   held AS (
     UPDATE matview.job SET lease_until = clock_timestamp() + make_interval(secs => $2::float8)
     WHERE worker_id = (SELECT id FROM me) AND state = 'running'
-    RETURNING id, cancel_requested),
+    RETURNING id, attempt, cancel_requested),
   waiting AS (
     SELECT min(run_at) - clock_timestamp() AS wait FROM matview.job
     WHERE state = 'ready' AND ($3::text[] IS NULL OR queue = ANY ($3::text[]))
       AND task = ANY ($4::text[])
       AND queue NOT IN (SELECT name FROM matview.queue WHERE paused_at IS NOT NULL))
   SELECT
-    (SELECT coalesce(string_agg(id::text, ' '), '') FROM held),
+    (SELECT coalesce(string_agg(id || ' ' || attempt, ' '), '') FROM held),
     (SELECT coalesce(string_agg(id::text, ' '), '') FROM held WHERE cancel_requested),
     (SELECT extract(epoch FROM wait)::float8 FROM waiting),
     (SELECT extract(epoch FROM min(next_at) - clock_timestamp())::float8
@@ -82,46 +82,59 @@ inline constexpr pg::named_statement deregister{"matview_deregister", R"(
   DELETE FROM matview.worker w WHERE id = $1::bigint
   AND NOT EXISTS (SELECT FROM matview.job j WHERE j.worker_id = w.id AND j.state = 'running'))"};
 
-/// $1 worker, $2 queues or NULL, $3 tasks, $4 how many, $5 lease in seconds -> the jobs that are
-/// now its own. Jobs of tasks that this worker does not know are left for one that does.
-inline constexpr pg::named_statement fetch{"matview_fetch", R"(
-  WITH next AS MATERIALIZED (
+// Two parts of a WITH query: what $1, a worker, has done of the jobs $2 in their attempts $3.
+// Whoever takes a job away changes its state, worker and attempt in one statement. Worker and state
+// are compared so that no index helps but the one by id: the planner, which believes that hardly
+// anything runs, would compare each running job with each id.
+#define MATVIEW_DONE                                                                  \
+  "done AS ("                                                                         \
+  "  UPDATE matview.job j"                                                            \
+  "  SET state = 'done', finished_at = clock_timestamp(), lease_until = NULL"         \
+  "  FROM unnest($2::bigint[], $3::int[]) AS d(id, attempt)"                          \
+  "  WHERE j.id = d.id AND j.attempt = d.attempt"                                     \
+  "    AND j.worker_id IS NOT DISTINCT FROM $1::bigint AND j.state::text = 'running'" \
+  "  RETURNING j.id, j.schedule), "                                                   \
+  "proven AS ("                                                                       \
+  "  UPDATE matview.schedule SET failures = 0"                                        \
+  "  WHERE failures > 0 AND name IN (SELECT schedule FROM done))"
+
+/// $1 worker, $2 ids, $3 their attempts -> the ids that were done; the others were not its own any
+/// more.
+inline constexpr pg::named_statement complete{"matview_complete", "WITH " MATVIEW_DONE R"(
+  SELECT id FROM done)"};
+
+/// $1 worker, $2 ids and $3 attempts of the jobs that it has done, $4 queues or NULL, $5 tasks, $6
+/// how many, $7 lease in seconds -> how many were done, and then the jobs that are now its own; at
+/// least one row. One commit for both. Jobs of tasks that this worker does not know are left for
+/// one that does; those whose key one of the done jobs held are for the next fetch.
+inline constexpr pg::named_statement fetch{"matview_fetch", "WITH " MATVIEW_DONE R"(,
+  next AS MATERIALIZED (
     SELECT id FROM matview.job j
     WHERE state = 'ready' AND run_at <= clock_timestamp()
-      AND ($2::text[] IS NULL OR queue = ANY ($2::text[])) AND task = ANY ($3::text[])
+      AND ($4::text[] IS NULL OR queue = ANY ($4::text[])) AND task = ANY ($5::text[])
       AND queue NOT IN (SELECT name FROM matview.queue WHERE paused_at IS NOT NULL)
       AND (dedupe IS NULL OR NOT EXISTS (
         SELECT FROM matview.job r WHERE r.dedupe = j.dedupe AND r.state = 'running'))
-    ORDER BY priority, run_at, id LIMIT $4::int FOR UPDATE SKIP LOCKED)
-  UPDATE matview.job j
-  SET state = 'running', attempt = attempt + 1, worker_id = $1::bigint, started_at = clock_timestamp(),
-      lease_until = clock_timestamp() + make_interval(secs => $5::float8)
-  FROM next WHERE j.id = next.id
-  RETURNING j.id, j.attempt, j.max_attempts, j.queue, j.task, j.args, j.schedule,
-    extract(epoch FROM j.tick)::float8, extract(epoch FROM j.timeout)::float8,
-    extract(epoch FROM j.started_at - greatest(j.run_at, j.created_at))::float8)"};
+    ORDER BY priority, run_at, id LIMIT $6::int FOR UPDATE SKIP LOCKED),
+  fetched AS (
+    UPDATE matview.job j
+    SET state = 'running', attempt = attempt + 1, worker_id = $1::bigint,
+        started_at = clock_timestamp(),
+        lease_until = clock_timestamp() + make_interval(secs => $7::float8)
+    FROM next WHERE j.id = next.id RETURNING j.*)
+  SELECT done_count, id, attempt, max_attempts, queue, task, args, schedule,
+    extract(epoch FROM timeout)::float8,
+    extract(epoch FROM started_at - greatest(run_at, created_at))::float8, dedupe IS NOT NULL
+  FROM (SELECT count(*) AS done_count FROM done) AS counted LEFT JOIN fetched ON true)"};
 
-/// $1 queues or NULL, $2 tasks -> seconds until the next job is due, or NULL.
+#undef MATVIEW_DONE
+
+/// $1 queues or NULL, $2 tasks -> seconds until the next job is due, or NULL. Those that are due
+/// but could not be fetched, whose queue is paused or whose key is taken, are not waited for.
 inline constexpr pg::named_statement next_due{"matview_next_due", R"(
   SELECT extract(epoch FROM min(run_at) - clock_timestamp())::float8 FROM matview.job
-  WHERE state = 'ready' AND ($1::text[] IS NULL OR queue = ANY ($1::text[])) AND task = ANY ($2::text[]))"};
-
-/// $1 worker, $2 ids, $3 their attempts -> the ids that were done; the others were not its own any
-/// more: whoever takes a job away changes its state, worker and attempt in one statement.
-/// Worker and state are compared so that no index helps but the one by id: the planner, which
-/// believes that hardly anything runs, would compare each running job with each id.
-inline constexpr pg::named_statement complete{"matview_complete", R"(
-  WITH done AS (
-    UPDATE matview.job j
-    SET state = 'done', finished_at = clock_timestamp(), lease_until = NULL
-    FROM unnest($2::bigint[], $3::int[]) AS d(id, attempt)
-    WHERE j.id = d.id AND j.attempt = d.attempt
-      AND j.worker_id IS NOT DISTINCT FROM $1::bigint AND j.state::text = 'running'
-    RETURNING j.id, j.schedule),
-  proven AS (
-    UPDATE matview.schedule SET failures = 0
-    WHERE failures > 0 AND name IN (SELECT schedule FROM done))
-  SELECT id FROM done)"};
+  WHERE state = 'ready' AND run_at > clock_timestamp()
+    AND ($1::text[] IS NULL OR queue = ANY ($1::text[])) AND task = ANY ($2::text[]))"};
 
 /// $1 worker, $2 id, $3 attempt, $4 error, $5 whether trying again is useless, $6 base and $7 cap
 /// of the pause in seconds -> state, seconds until the next attempt or NULL, whether its schedule

@@ -8,15 +8,16 @@ namespace matview::tasks {
 
 /// A job as a worker has fetched it. Plain data.
 struct job {
-  std::int64_t id;
-  std::int64_t attempt;  ///< This one; counts from 1.
-  std::int64_t max_attempts;
-  std::string queue;
-  std::string task;
-  std::string args;               ///< A JSON object.
-  std::string schedule;           ///< Empty: nobody's.
-  std::optional<double> timeout;  ///< In seconds.
-  double waited;                  ///< Seconds from when it was due to now.
+  std::int64_t id = 0;
+  std::int64_t attempt = 0;  ///< This one; counts from 1.
+  std::int64_t max_attempts = 0;
+  std::string queue = {};
+  std::string task = {};
+  std::string args = {};               ///< A JSON object.
+  std::string schedule = {};           ///< Empty: nobody's.
+  std::optional<double> timeout = {};  ///< In seconds.
+  double waited = 0;                   ///< Seconds from when it was due to now.
+  bool keyed = false;                  ///< Others of its key may wait for its end.
 };
 
 /// How an attempt ended.

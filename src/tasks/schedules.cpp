@@ -1,5 +1,6 @@
 #include "store/task_statements.hpp"
 #include "tasks/enqueue.hpp"
+#include "tasks/policies.hpp"
 #include "tasks/refresh_check.hpp"
 #include "tasks/session.hpp"
 #include "tasks/ticks.hpp"
@@ -22,30 +23,6 @@ namespace matview::tasks {
 namespace {
 
 using following = std::function<std::optional<instant>(instant)>;
-
-std::string_view name_of(missed policy) {
-  switch (policy) {
-    case missed::skip:
-      return "skip";
-    case missed::once:
-      return "once";
-    case missed::all:
-      return "all";
-  }
-  return "once";
-}
-
-std::string_view name_of(overlap policy) {
-  switch (policy) {
-    case overlap::coalesce:
-      return "coalesce";
-    case overlap::skip:
-      return "skip";
-    case overlap::allow:
-      return "allow";
-  }
-  return "coalesce";
-}
 
 [[noreturn]] void refuse(const std::string& what, std::string_view hint) {
   throw error(errc::invalid_option, what, {.hint = std::string(hint)});
@@ -117,9 +94,9 @@ asio::awaitable<bool> set_on(pg::connection& on, const schedule_definition& sche
       fmt::format("{}", schedule.priority),
       fmt::format("{}", schedule.max_attempts),
       seconds_parameter(schedule.timeout),
-      std::string(name_of(schedule.missed)),
+      std::string(word_of(schedule.missed)),
       seconds_parameter(schedule.missed_window),
-      std::string(name_of(schedule.overlap)),
+      std::string(word_of(schedule.overlap)),
       fmt::format("{}", schedule.max_failures),
       fmt::format("{}", first.time_since_epoch().count())};
   const pg::result changed = co_await on.query(store::sql::set_schedule.sql, std::move(values));
@@ -140,8 +117,6 @@ struct stored_schedule {
 };
 
 stored_schedule schedule_at(const pg::result& from, int row) {
-  const std::string_view policy = from.text(row, 10);
-  const std::string_view lap = from.text(row, 12);
   stored_schedule out{
       .info = {.definition = {.name = from.string(row, 0),
                               .task = from.string(row, 1),
@@ -153,13 +128,9 @@ stored_schedule schedule_at(const pg::result& from, int row) {
                               .priority = static_cast<int>(from.integer(row, 7)),
                               .max_attempts = static_cast<int>(from.integer(row, 8)),
                               .timeout = interval_at(from, row, 9),
-                              .missed = policy == "skip"  ? missed::skip
-                                        : policy == "all" ? missed::all
-                                                          : missed::once,
+                              .missed = policy_of<missed>(missed_words, from.text(row, 10)),
                               .missed_window = interval_at(from, row, 11),
-                              .overlap = lap == "skip"    ? overlap::skip
-                                         : lap == "allow" ? overlap::allow
-                                                          : overlap::coalesce,
+                              .overlap = policy_of<overlap>(overlap_words, from.text(row, 12)),
                               .max_failures = static_cast<int>(from.integer(row, 13))},
                .next_at = time_at(from, row, 14),
                .last_tick = time_at(from, row, 15),

@@ -14,23 +14,23 @@ constexpr instant never{std::chrono::sys_days{std::chrono::year{9999} / 12 / 31}
 microseconds window_of(const due_schedule& due, microseconds period) {
   if (due.window.count() > 0) return due.window;
   switch (due.missed) {
-    case missed_policy::all:
+    case tasks::missed::all:
       return due.now - instant{};
-    case missed_policy::once:
+    case tasks::missed::once:
       return std::max<microseconds>(period, std::chrono::hours(1));
-    case missed_policy::skip:
+    case tasks::missed::skip:
       return std::min<microseconds>(period, std::chrono::minutes(1));
   }
   return period;
 }
 
-const char* reason(missed_policy policy) {
+const char* reason(tasks::missed policy) {
   switch (policy) {
-    case missed_policy::skip:
+    case tasks::missed::skip:
       return "no worker fired it in time, and missed ticks are skipped";
-    case missed_policy::once:
+    case tasks::missed::once:
       return "no worker fired it in time, and the newest missed tick stands for the others";
-    case missed_policy::all:
+    case tasks::missed::all:
       return "no worker fired it within the window for missed ticks";
   }
   return "";
@@ -57,7 +57,7 @@ tick_plan plan_ticks(const due_schedule& due) {
   if (first <= due.now) {
     plan.tick = first;
     plan.next = after(first);
-    while (due.missed != missed_policy::all && plan.next <= due.now) {
+    while (due.missed != tasks::missed::all && plan.next <= due.now) {
       if (!plan.first_missed) plan.first_missed = due.next_at;
       plan.last_missed = plan.tick;
       plan.tick = plan.next;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <matview/schedules.hpp>
+
 #include <chrono>
 #include <functional>
 #include <optional>
@@ -9,18 +11,11 @@ namespace matview::tasks {
 
 using instant = std::chrono::sys_time<std::chrono::microseconds>;
 
-/// What becomes of ticks that nobody fired in time.
-enum class missed_policy {
-  skip,  ///< Dropped; only a tick that is barely late is fired.
-  once,  ///< The newest one stands for all of them.
-  all,   ///< Each is fired, the oldest first.
-};
-
 /// A schedule that is due. Plain data.
 struct due_schedule {
   instant next_at;  ///< The tick it waits for.
   instant now;      ///< The database's time.
-  missed_policy missed = missed_policy::once;
+  tasks::missed missed = tasks::missed::once;
   /// How late a tick may be; zero for the default: one period or an hour, the longer, for `once`;
   /// no limit for `all`; one period or a minute, the shorter, for `skip`.
   std::chrono::microseconds window{0};

@@ -3,6 +3,7 @@
 #include "pg/answer_limit.hpp"
 #include "store/migrations.hpp"
 #include "store/task_statements.hpp"
+#include "tasks/policies.hpp"
 #include "tasks/ticks.hpp"
 #include "tasks/values.hpp"
 #include <matview/error.hpp>
@@ -54,13 +55,14 @@ clock::time_point moment(std::optional<double> in) {
   return now + std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(limited));
 }
 
-std::set<std::int64_t> ids_of(std::string_view text) {
-  std::set<std::int64_t> out;
+// `1 2 3`.
+std::vector<std::int64_t> numbers_of(std::string_view text) {
+  std::vector<std::int64_t> out;
   while (!text.empty()) {
-    std::int64_t id = 0;
-    const auto [stop, failed] = std::from_chars(text.data(), text.data() + text.size(), id);
+    std::int64_t number = 0;
+    const auto [stop, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (failed != std::errc()) break;
-    out.insert(id);
+    out.push_back(number);
     text.remove_prefix(static_cast<std::size_t>(stop - text.data()));
     if (!text.empty()) text.remove_prefix(1);
   }
@@ -78,20 +80,16 @@ std::string numbers(const Items& items, Number number) {
 }
 
 job job_at(const pg::result& fetched, int row) {
-  return {.id = fetched.integer(row, 0),
-          .attempt = fetched.integer(row, 1),
-          .max_attempts = fetched.integer(row, 2),
-          .queue = fetched.string(row, 3),
-          .task = fetched.string(row, 4),
-          .args = fetched.string(row, 5),
-          .schedule = fetched.string(row, 6),
+  return {.id = fetched.integer(row, 1),
+          .attempt = fetched.integer(row, 2),
+          .max_attempts = fetched.integer(row, 3),
+          .queue = fetched.string(row, 4),
+          .task = fetched.string(row, 5),
+          .args = fetched.string(row, 6),
+          .schedule = fetched.string(row, 7),
           .timeout = number_at(fetched, row, 8),
-          .waited = number_at(fetched, row, 9).value_or(0)};
-}
-
-missed_policy policy_of(std::string_view text) {
-  if (text == "skip") return missed_policy::skip;
-  return text == "all" ? missed_policy::all : missed_policy::once;
+          .waited = number_at(fetched, row, 9).value_or(0),
+          .keyed = fetched.boolean(row, 10)};
 }
 
 instant instant_of(std::int64_t microseconds) {
@@ -376,11 +374,15 @@ void worker::hear(const pg::notification& told) {
   }
 }
 
-// Jobs that the database does not count as ours any more, and those that somebody cancels.
+// Jobs that the database does not count as ours any more, those that somebody cancels, and those
+// that it counts as ours although the answer to their fetch was lost.
 void worker::compare_claims(std::string_view held, std::string_view to_cancel,
                             std::uint64_t pulse) {
-  const std::set<std::int64_t> ours = ids_of(held);
-  const std::set<std::int64_t> unwanted = ids_of(to_cancel);
+  std::map<std::int64_t, std::int64_t> ours;  // Attempts by id.
+  const std::vector<std::int64_t> pairs = numbers_of(held);
+  for (std::size_t i = 0; i + 1 < pairs.size(); i += 2) ours.emplace(pairs[i], pairs[i + 1]);
+  const std::vector<std::int64_t> listed = numbers_of(to_cancel);
+  const std::set<std::int64_t> unwanted(listed.begin(), listed.end());
   for (running_job& one : running_) {
     const bool gone = one.pulse < pulse && !ours.contains(one.what.id);
     if (gone && !one.lost) {
@@ -389,6 +391,19 @@ void worker::compare_claims(std::string_view held, std::string_view to_cancel,
     }
     if (gone || unwanted.contains(one.what.id)) one.stop.emit(asio::cancellation_type::terminal);
   }
+  if (fetching_) return;
+  for (const auto& [id, attempt] : ours) {
+    if (!knows(id)) to_give_back_.push_back({.id = id, .attempt = attempt});
+  }
+}
+
+bool worker::knows(std::int64_t job) const {
+  const auto is_it = [job](const auto& one) { return one.what.id == job; };
+  return std::any_of(running_.begin(), running_.end(), is_it) ||
+         std::any_of(done_.begin(), done_.end(), is_it) ||
+         std::any_of(failed_.begin(), failed_.end(), is_it) ||
+         std::any_of(to_give_back_.begin(), to_give_back_.end(),
+                     [job](const auto& one) { return one.id == job; });
 }
 
 // Control.
@@ -429,7 +444,6 @@ asio::awaitable<void> worker::take_turns(pg::connection& on) {
       on, fmt::format("SET application_name = 'matview worker {}'; {}", *id_, in_index_order));
   bool told_stopping = false;
   for (;;) {
-    co_await settle(on);
     if (draining_ && !told_stopping) {
       const std::vector<pg::parameter> me{id_text()};
       co_await ask(on, store::sql::stopping, me);
@@ -444,9 +458,12 @@ asio::awaitable<void> worker::take_turns(pg::connection& on) {
         look_again_ = clock::time_point::max();
       }
       if (now >= next_job_) look_ = true;
+      // What is given back keeps its attempt: fetched again, it would look like what is given back.
+      if (!to_give_back_.empty()) co_await give_back(on);
       if (look_ && running_.size() < options_.concurrency && id_) co_await fetch(on);
-      if (now >= next_purge_) co_await purge(on);
     }
+    co_await settle(on);
+    if (!draining_ && clock::now() >= next_purge_) co_await purge(on);
     if (at_rest()) {
       const auto idle = clock::now() - last_busy_;
       const bool over = options_.once || (options_.stop_after_idle &&
@@ -493,20 +510,33 @@ asio::awaitable<void> worker::settle(pg::connection& on) {
   if (!to_give_back_.empty()) co_await give_back(on);
 }
 
-// What ends while this is under way waits for the next turn. Told twice, after a lost connection,
-// the second one finds nothing to do.
+// What ends while this is under way waits for the next turn.
 asio::awaitable<void> worker::complete_done(pg::connection& on) {
   const std::size_t count = done_.size();
-  const std::vector<pg::parameter> values{
-      id_text(), numbers(done_, [](const ended_job& one) { return one.what.id; }),
-      numbers(done_, [](const ended_job& one) { return one.what.attempt; })};
+  const std::vector<pg::parameter> values = done_parameters();
   const pg::result told = co_await ask(on, store::sql::complete, values);
-  if (log_ && static_cast<std::size_t>(told.rows()) != count) {
-    log_(log_level::warning, "completions refused",
-         {{"count", count - static_cast<std::size_t>(told.rows())},
-          {"reason", "other workers have the jobs by now"}});
+  forget_done(count, told.rows());
+}
+
+// Worker, ids and attempts, as complete and fetch take them.
+std::vector<pg::parameter> worker::done_parameters() const {
+  return {id_text(), numbers(done_, [](const ended_job& one) { return one.what.id; }),
+          numbers(done_, [](const ended_job& one) { return one.what.attempt; })};
+}
+
+// The first `count` were told of. Told twice, after a lost connection, the second one finds nothing
+// to do.
+void worker::forget_done(std::size_t count, std::int64_t accepted) {
+  const auto told = done_.begin() + static_cast<long>(count);
+  if (std::any_of(done_.begin(), told, [](const ended_job& one) { return one.what.keyed; })) {
+    look_ = true;
   }
-  done_.erase(done_.begin(), done_.begin() + static_cast<long>(count));
+  const std::int64_t refused = static_cast<std::int64_t>(count) - accepted;
+  if (refused > 0) {
+    log_(log_level::warning, "completions refused",
+         {{"count", refused}, {"reason", "other workers have the jobs by now"}});
+  }
+  done_.erase(done_.begin(), told);
 }
 
 asio::awaitable<void> worker::tell_failures(pg::connection& on) {
@@ -537,6 +567,7 @@ asio::awaitable<void> worker::tell_failures(pg::connection& on) {
              {{"schedule", failed_.front().what.schedule}, {"error", failed_.front().end.error}});
       }
     }
+    look_ = look_ || failed_.front().what.keyed;
     failed_.erase(failed_.begin());
   }
 }
@@ -598,7 +629,7 @@ asio::awaitable<std::size_t> worker::claim_batch(pg::connection& on, const pg::r
     const std::int64_t revision = due.integer(row, 6);
     due_schedule what{.next_at = instant_of(expected),
                       .now = instant_of(due.integer(row, 8)),
-                      .missed = policy_of(due.text(row, 4)),
+                      .missed = policy_of<missed>(missed_words, due.text(row, 4)),
                       .window = std::chrono::microseconds(due.integer(row, 5)),
                       .following = {}};
     const std::chrono::microseconds period(due.integer(row, 3));
@@ -643,23 +674,31 @@ const cron& worker::cron_of(const std::string& expression, const std::string& zo
   return found->second;
 }
 
+// Tells what is done with the same statement: a commit less for each round.
 asio::awaitable<void> worker::fetch(pg::connection& on) {
   const std::size_t free = std::min<std::size_t>(options_.concurrency - running_.size(),
                                                  static_cast<std::size_t>(batch));
-  const std::vector<pg::parameter> values{id_text(), queue_names_, task_names_,
-                                          fmt::format("{}", free),
-                                          seconds_parameter(options_.lease)};
+  const std::size_t done = done_.size();
+  std::vector<pg::parameter> values = done_parameters();
+  values.insert(values.end(), {queue_names_, task_names_, fmt::format("{}", free),
+                               seconds_parameter(options_.lease)});
   look_ = false;
   const std::optional<std::int64_t> me = id_;
   std::optional<error> failure;
-  int rows = 0;
+  std::size_t count = 0;
+  fetching_ = true;
   try {
     const pg::result fetched = co_await ask(on, store::sql::fetch, values);
+    fetching_ = false;
+    forget_done(done, fetched.integer(0, 0));
     if (id_ != me) co_return;  // Given up meanwhile: whoever did that takes these jobs, too.
-    rows = fetched.rows();
-    for (int row = 0; row < rows; ++row) start(job_at(fetched, row));
+    for (int row = 0; row < fetched.rows() && !fetched.is_null(row, 1); ++row) {
+      start(job_at(fetched, row));
+      ++count;
+    }
   } catch (const error& failed) {
     failure = failed;
+    fetching_ = false;
   }
   if (failure) {
     look_ = true;
@@ -667,7 +706,7 @@ asio::awaitable<void> worker::fetch(pg::connection& on) {
     if (failure->sqlstate() == "23505") co_return;
     throw error(*failure);
   }
-  if (static_cast<std::size_t>(rows) == free) {
+  if (count == free) {
     look_ = true;
     co_return;
   }
@@ -757,7 +796,11 @@ void worker::end(std::list<running_job>::iterator which, job_end how, clock::dur
           {"waited_seconds", what.waited},
           {"seconds", seconds_of(took)}});
   }
-  if (how.how == kind::done) done_.push_back({std::move(what), std::move(how), took});
+  if (how.how == kind::completed) {
+    look_ = look_ || what.keyed;
+  } else {
+    done_.push_back({std::move(what), std::move(how), took});
+  }
 }
 
 void worker::cancel_all(bool to_give_back) {

@@ -92,6 +92,9 @@ class worker final {
   asio::awaitable<void> take_turns(pg::connection& on);
   asio::awaitable<void> settle(pg::connection& on);
   asio::awaitable<void> complete_done(pg::connection& on);
+  [[nodiscard]] bool knows(std::int64_t job) const;
+  [[nodiscard]] std::vector<pg::parameter> done_parameters() const;
+  void forget_done(std::size_t count, std::int64_t accepted);
   asio::awaitable<void> tell_failures(pg::connection& on);
   asio::awaitable<void> give_back(pg::connection& on);
   asio::awaitable<void> rescue(pg::connection& on);
@@ -133,6 +136,7 @@ class worker final {
   std::optional<std::int64_t> id_;  // Of the row that stands for this worker.
   std::uint64_t pulse_ = 0;
   bool look_ = true;       // Jobs may be due.
+  bool fetching_ = false;  // The answer to a fetch is under way.
   bool finished_ = false;  // Control has ended.
   bool draining_ = false;
   clock::time_point drain_until_ = clock::time_point::max();

@@ -2,6 +2,7 @@
 
 #include "text/cron_calendar.hpp"
 #include "text/quote.hpp"
+#include "text/utf8.hpp"
 #include <matview/error.hpp>
 
 #include <fmt/format.h>
@@ -70,18 +71,13 @@ bool is_digit(char c) {
 bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
-bool continues_character(char c) {
-  return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U;
-}
 
 // Refuses `expression` at the byte where `at` begins; `at` is a part of it.
 [[noreturn]] void refuse(std::string_view expression, std::string_view at, std::string_view why,
                          std::string hint) {
   const std::string_view before(expression.data(),
                                 static_cast<std::size_t>(at.data() - expression.data()));
-  const std::size_t position =
-      before.size() + 1 -
-      static_cast<std::size_t>(std::count_if(before.begin(), before.end(), continues_character));
+  const std::size_t position = characters(before) + 1;
   const std::string caret =
       expression.empty() ? std::string() : '\n' + caret_lines(expression, position);
   throw error(errc::invalid_cron,

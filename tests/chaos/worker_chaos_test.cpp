@@ -94,6 +94,19 @@ class Chaos : public tasks_test {
     victim.send_signal(SIGCONT);
   }
 
+  /// Kills and suspends workers at random moments; some for longer than a lease.
+  void make_trouble() {
+    const auto until = clock::now() + trouble_time();
+    while (clock::now() < until) {
+      std::this_thread::sleep_for(up_to(300ms));
+      if (any(2) == 0) {
+        replace_one();
+      } else {
+        suspend_one(up_to(3000ms));
+      }
+    }
+  }
+
   /// `count` jobs that leave one row each.
   void enqueue_effects(int count, const std::string& pause = "0") {
     db.execute(fmt::format(
@@ -123,15 +136,7 @@ TEST_F(Chaos, KilledAndStoppedWorkersLoseAndDoubleNothing) {
   const int jobs = 100 * static_cast<int>(trouble_time().count());  // Outlast the trouble.
   for (int i = 0; i < 3; ++i) start_worker();
   enqueue_effects(jobs, "0.1");
-  const auto until = clock::now() + trouble_time();
-  while (clock::now() < until) {
-    std::this_thread::sleep_for(up_to(300ms));
-    if (any(2) == 0) {
-      replace_one();
-    } else {
-      suspend_one(up_to(3000ms));  // Longer than a lease, sometimes.
-    }
-  }
+  make_trouble();
   EXPECT_FALSE(all_ended()) << "the trouble came too late";
   EXPECT_TRUE(eventually([this] { return all_ended(); }, 2 * trouble_time() + 60s));
   expect_each_effect_once(jobs);
@@ -150,15 +155,7 @@ TEST_F(Chaos, EachTickMakesOneJobHoweverManyWorkersDie) {
     tasks::set_schedule(every);
   }
   for (int i = 0; i < 4; ++i) start_worker();
-  const auto until = clock::now() + trouble_time();
-  while (clock::now() < until) {
-    std::this_thread::sleep_for(up_to(300ms));
-    if (any(2) == 0) {
-      replace_one();
-    } else {
-      suspend_one(up_to(2500ms));
-    }
-  }
+  make_trouble();
   std::this_thread::sleep_for(2s);
   for (const char* name : {"a", "b", "c"}) tasks::pause_schedule(name);
   EXPECT_TRUE(eventually([this] { return all_ended(); }, 60s));
@@ -186,7 +183,7 @@ TEST_F(Chaos, HostsWhoseClocksAreWrongFireNeitherTwiceNorEarly) {
                {"FAKETIME_DONT_FAKE_MONOTONIC", "1"}};
     start_worker(how);
   }
-  EXPECT_TRUE(eventually([this] { return count("matview.job WHERE state = 'done'") >= "5"; }));
+  EXPECT_TRUE(eventually([this] { return number("matview.job WHERE state = 'done'") >= 5; }));
   tasks::pause_schedule("s");
   EXPECT_EQ(count("matview.job WHERE created_at < tick"), "0") << "fired before its time";
   EXPECT_EQ(count("matview.job WHERE created_at > tick + interval '2 s'"), "0");

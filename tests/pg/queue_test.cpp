@@ -101,6 +101,46 @@ TEST_F(Queue, TriesAgainWhatMayHelpAndNotWhatCannot) {
   EXPECT_EQ(state_of(no_object), "dead");
 }
 
+TEST_F(Queue, AsksLittleForJobsThatMustWait) {
+  tasks::pause_queue("paused");
+  enqueue("sql", sql("SELECT 1"), {.queue = "paused"});
+  const auto first = enqueue("sql", sql("SELECT pg_sleep(2)"), {.dedupe = "k"});
+  const std::string commits =
+      "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
+  const int before = std::stoi(db.query_one(commits));
+  std::int64_t twin = 0;
+  task_queue queue({.concurrency = 4});
+  run_until(queue, [&] {
+    if (twin == 0 && state_of(first) == "running") {
+      twin = enqueue("sql", sql("SELECT 1"), {.dedupe = "k"});
+    }
+    return twin != 0 && state_of(twin) == "done";
+  });
+  EXPECT_LT(std::stoi(db.query_one(commits)) - before, 1000);
+  EXPECT_EQ(db.query_one("SELECT b.started_at - a.finished_at BETWEEN '0 s' AND '1 s' FROM "
+                         "matview.job a, matview.job b WHERE b.id > a.id AND b.dedupe = a.dedupe"),
+            "t")
+      << "the end of the first is what the second waits for, not the next heartbeat";
+}
+
+// What the database looks like when the answer to a fetch was lost on its way.
+TEST_F(Queue, RunsAJobThatItsWorkerDoesNotKnowItHas) {
+  const auto job = enqueue("sql", sql("SELECT 1"), {.queue = "other"});
+  task_queue queue({.poll_interval = interval::parse("1 second")});
+  bool fetched = false;
+  run_until(queue, [&] {
+    if (!fetched && count("matview.worker") == "1") {
+      db.execute(
+          "UPDATE matview.job SET state = 'running', attempt = 1, started_at = clock_timestamp(), "
+          "worker_id = (SELECT id FROM matview.worker), lease_until = clock_timestamp() + '3 s', "
+          "queue = 'default'");
+      fetched = true;
+    }
+    return state_of(job) == "done";
+  });
+  EXPECT_EQ(tasks::find_job(job).attempt, 1) << "it cost no attempt";
+}
+
 TEST_F(Queue, KeepsTenErrorsAndGivesUp) {
   task_queue queue;
   std::atomic<int> runs = 0;

@@ -103,7 +103,7 @@ TEST_F(Schedule, FiresEachTickOnceWithManyWorkers) {
     queues.push_back(std::make_unique<task_queue>());
     threads.emplace_back([&queue = *queues.back()] { queue.run(); });
   }
-  EXPECT_TRUE(eventually([&] { return count("matview.job WHERE state = 'done'") >= "4"; }));
+  EXPECT_TRUE(eventually([&] { return number("matview.job WHERE state = 'done'") >= 4; }));
   for (auto& queue : queues) queue->stop();
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(db.query_one("SELECT count(*) = count(DISTINCT tick) FROM matview.job"), "t");
@@ -149,7 +149,7 @@ TEST_F(Schedule, CoalescesAndSkipsAndSaysSo) {
   set_schedule(coalesced);
   set_schedule(skipping);
   task_queue queue;
-  run_until(queue, [&] { return count("matview.skipped_tick") >= "3"; });
+  run_until(queue, [&] { return number("matview.skipped_tick") >= 3; });
   for (const auto& [name, outcome] :
        {std::pair{"coalesced", "coalesced"}, std::pair{"skipping", "skipped"}}) {
     EXPECT_EQ(count("matview.job WHERE schedule = '" + std::string(name) + "'"), "1");
@@ -170,7 +170,7 @@ TEST_F(Schedule, IsPausedAndResumed) {
   EXPECT_TRUE(tasks::find_schedule("s").paused_at);
   tasks::resume_schedule("s");
   EXPECT_FALSE(tasks::find_schedule("s").paused_at);
-  run_until(queue, [&] { return count("matview.job") >= "1"; });
+  run_until(queue, [&] { return number("matview.job") >= 1; });
   EXPECT_EQ(failure_of([] {
               tasks::pause_schedule("nope");
               return 0;
@@ -191,7 +191,7 @@ TEST_F(Schedule, IsSuspendedAfterFailuresInARow) {
   EXPECT_EQ(count("matview.job WHERE state = 'dead'"), "2");
   db.execute("CREATE TABLE gone ()");
   tasks::resume_schedule("s");
-  run_until(queue, [&] { return count("matview.job WHERE state = 'done'") >= "1"; });
+  run_until(queue, [&] { return number("matview.job WHERE state = 'done'") >= 1; });
   EXPECT_EQ(tasks::find_schedule("s").failures, 0);
 }
 

@@ -39,6 +39,7 @@ class tasks_test : public views_test {
   static std::string sql(std::string_view statement) {
     return boost::json::serialize(boost::json::object{{"sql", statement}});
   }
+  int number(const std::string& from) { return std::stoi(count(from)); }
   std::string state_of(std::int64_t job) { return tasks::find_job(job).state; }
 };
 

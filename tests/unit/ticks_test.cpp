@@ -17,7 +17,7 @@ constexpr instant second(std::int64_t count) {
   return epoch + std::chrono::seconds(count);
 }
 
-due_schedule minutely(missed_policy missed, instant next_at, instant now,
+due_schedule minutely(tasks::missed missed, instant next_at, instant now,
                       microseconds window = 0s) {
   return {.next_at = next_at,
           .now = now,
@@ -27,7 +27,7 @@ due_schedule minutely(missed_policy missed, instant next_at, instant now,
 }
 
 TEST(PlanTicks, FiresTheTickThatIsDue) {
-  for (const auto missed : {missed_policy::skip, missed_policy::once, missed_policy::all}) {
+  for (const auto missed : {tasks::missed::skip, tasks::missed::once, tasks::missed::all}) {
     const tick_plan plan = plan_ticks(minutely(missed, second(120), second(120)));
     EXPECT_EQ(plan.tick, second(120));
     EXPECT_EQ(plan.next, second(180));
@@ -37,7 +37,7 @@ TEST(PlanTicks, FiresTheTickThatIsDue) {
 }
 
 TEST(PlanTicks, LetsTheNewestStandForTheMissed) {
-  const tick_plan plan = plan_ticks(minutely(missed_policy::once, second(120), second(301)));
+  const tick_plan plan = plan_ticks(minutely(tasks::missed::once, second(120), second(301)));
   EXPECT_EQ(plan.tick, second(300));
   EXPECT_EQ(plan.next, second(360));
   EXPECT_EQ(plan.first_missed, second(120));
@@ -46,7 +46,7 @@ TEST(PlanTicks, LetsTheNewestStandForTheMissed) {
 }
 
 TEST(PlanTicks, MakesUpForAllTheOldestFirst) {
-  const tick_plan plan = plan_ticks(minutely(missed_policy::all, second(120), second(301)));
+  const tick_plan plan = plan_ticks(minutely(tasks::missed::all, second(120), second(301)));
   EXPECT_EQ(plan.tick, second(120));
   EXPECT_EQ(plan.next, second(180));
   EXPECT_FALSE(plan.first_missed);
@@ -55,7 +55,7 @@ TEST(PlanTicks, MakesUpForAllTheOldestFirst) {
 TEST(PlanTicks, SkipsWhatIsMoreThanAMinuteLate) {
   due_schedule due{.next_at = second(0),
                    .now = second(61),
-                   .missed = missed_policy::skip,
+                   .missed = tasks::missed::skip,
                    .following = every(epoch, 24h)};
   const tick_plan late = plan_ticks(due);
   EXPECT_FALSE(late.tick);
@@ -66,7 +66,7 @@ TEST(PlanTicks, SkipsWhatIsMoreThanAMinuteLate) {
 }
 
 TEST(PlanTicks, DropsWhatIsOlderThanTheWindow) {
-  const tick_plan plan = plan_ticks(minutely(missed_policy::all, second(0), second(600), 2min));
+  const tick_plan plan = plan_ticks(minutely(tasks::missed::all, second(0), second(600), 2min));
   EXPECT_EQ(plan.tick, second(480));
   EXPECT_EQ(plan.first_missed, second(0));
   EXPECT_LT(*plan.last_missed, second(480));
@@ -76,13 +76,13 @@ TEST(PlanTicks, DropsWhatIsOlderThanTheWindow) {
 TEST(PlanTicks, OnceLooksBackAnHourOrAPeriod) {
   due_schedule due{.next_at = second(0),
                    .now = second(86'399),
-                   .missed = missed_policy::once,
+                   .missed = tasks::missed::once,
                    .following = every(epoch, 24h)};
   EXPECT_EQ(plan_ticks(due).tick, second(0)) << "a day's run is made up for within the day";
 }
 
 TEST(PlanTicks, ComesToAnEnd) {
-  due_schedule due = minutely(missed_policy::once, second(60), second(61));
+  due_schedule due = minutely(tasks::missed::once, second(60), second(61));
   due.following = [](instant at) -> std::optional<instant> {
     return at < second(60) ? std::optional(second(60)) : std::nullopt;
   };
@@ -98,7 +98,7 @@ RC_GTEST_PROP(PlanTicks, AccountsForEachTick, ()) {
   const auto now = next_at + std::chrono::seconds(*rc::gen::inRange(0, 20'000));
   const auto window = std::chrono::seconds(*rc::gen::inRange(0, 5'000));
   const auto missed =
-      *rc::gen::element(missed_policy::skip, missed_policy::once, missed_policy::all);
+      *rc::gen::element(tasks::missed::skip, tasks::missed::once, tasks::missed::all);
   const tick_plan plan = plan_ticks({.next_at = next_at,
                                      .now = now,
                                      .missed = missed,
@@ -112,9 +112,9 @@ RC_GTEST_PROP(PlanTicks, AccountsForEachTick, ()) {
     RC_ASSERT(std::count(due.begin(), due.end(), *plan.tick) == 1);
     RC_ASSERT(fits(*plan.tick));
     RC_ASSERT(plan.next == *plan.tick + period);
-    if (missed != missed_policy::all) RC_ASSERT(*plan.tick == due.back());
+    if (missed != tasks::missed::all) RC_ASSERT(*plan.tick == due.back());
   } else {
-    RC_ASSERT(missed != missed_policy::all || !fits(due.back()));
+    RC_ASSERT(missed != tasks::missed::all || !fits(due.back()));
     RC_ASSERT(plan.next > now);
   }
   // Each tick before the next one to wait for is fired or missed, and none is both.
