@@ -12,24 +12,35 @@
 #include <string_view>
 
 // The assembler takes the files in as they are; the build names their folder.
-// NOLINTNEXTLINE(hicpp-no-assembler)
-asm(R"(
-  .section .rodata
-  .global matview_migration_1_begin
-  .global matview_migration_1_end
-  .hidden matview_migration_1_begin
-  .hidden matview_migration_1_end
-matview_migration_1_begin:
-  .incbin ")" MATVIEW_MIGRATIONS_FOLDER R"(/0001_tasks.sql"
-matview_migration_1_end:
-  .byte 0
-  .text
-)");
+#define MATVIEW_MIGRATION(number, file)                                                 \
+  asm(".section .rodata\n"                                                              \
+      ".global matview_migration_" #number                                              \
+      "_begin\n"                                                                        \
+      ".global matview_migration_" #number                                              \
+      "_end\n"                                                                          \
+      ".hidden matview_migration_" #number                                              \
+      "_begin\n"                                                                        \
+      ".hidden matview_migration_" #number                                              \
+      "_end\n"                                                                          \
+      "matview_migration_" #number                                                      \
+      "_begin:\n"                                                                       \
+      ".incbin \"" MATVIEW_MIGRATIONS_FOLDER "/" file                                   \
+      "\"\n"                                                                            \
+      "matview_migration_" #number                                                      \
+      "_end:\n"                                                                         \
+      ".byte 0\n"                                                                       \
+      ".text\n");                                                                       \
+  extern "C" {                                                                          \
+  [[gnu::visibility("hidden")]] extern const char matview_migration_##number##_begin[]; \
+  [[gnu::visibility("hidden")]] extern const char matview_migration_##number##_end[];   \
+  }
 
-extern "C" {
-[[gnu::visibility("hidden")]] extern const char matview_migration_1_begin[];
-[[gnu::visibility("hidden")]] extern const char matview_migration_1_end[];
-}
+// NOLINTBEGIN(hicpp-no-assembler)
+MATVIEW_MIGRATION(1, "0001_tasks.sql")
+MATVIEW_MIGRATION(2, "0002_history.sql")
+// NOLINTEND(hicpp-no-assembler)
+
+#undef MATVIEW_MIGRATION
 
 namespace matview::store {
 
@@ -41,8 +52,9 @@ struct migration {
   std::string_view sql;
 };
 
-std::array<migration, 1> migrations() {
-  return {{{1, "tasks", {matview_migration_1_begin, matview_migration_1_end}}}};
+std::array<migration, 2> migrations() {
+  return {{{1, "tasks", {matview_migration_1_begin, matview_migration_1_end}},
+           {2, "history", {matview_migration_2_begin, matview_migration_2_end}}}};
 }
 
 std::string checksum(std::string_view text) {
