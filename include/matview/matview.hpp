@@ -5,6 +5,7 @@
 #include <matview/cron.hpp>
 #include <matview/databases.hpp>
 #include <matview/error.hpp>
+#include <matview/history.hpp>
 #include <matview/identifier.hpp>
 #include <matview/interval.hpp>
 #include <matview/jobs.hpp>

@@ -2,6 +2,7 @@
 
 #include <matview/interval.hpp>
 #include <matview/log.hpp>
+#include <matview/report.hpp>
 
 #include <optional>
 #include <string>
@@ -39,6 +40,15 @@ struct create_options {
   log_sink log = {};
 };
 
+/// What a refresh does when another one of the same view is running, started by this library
+/// anywhere. Two never run at once.
+enum class if_running {
+  wait,  ///< Waits for its end, and refreshes then.
+  join,  ///< Waits for its end, and takes its result for its own; refreshes only if it failed.
+  skip,  ///< Leaves it at that: mode none.
+  fail,  ///< errc::already_refreshing.
+};
+
 /// Options of refresh_matview().
 struct refresh_options {
   /// The alias of the database; ignored by the forms that take a connection.
@@ -51,11 +61,21 @@ struct refresh_options {
   bool count_rows = true;
   /// As in create_options.
   std::optional<interval> statement_timeout = {};
-  /// As in create_options. A full refresh queues for an exclusive lock and stalls the readers that
-  /// come after it: on a busy site, set a few seconds here and try again later.
+  /// Longest wait for one lock, in the server; zero waits for ever. A full refresh needs the view
+  /// for itself, and whoever wants to read it meanwhile queues behind that wish. Unset, it
+  /// therefore gives way after a second and tries again later, for ten minutes at most; unless the
+  /// role has a lock_timeout of its own, which then counts for each try.
   std::optional<interval> lock_timeout = {};
   /// Receives NOTICEs and what is done.
   log_sink log = {};
+  /// full, concurrently or automatic; unset: as `concurrently` says. The report says why.
+  std::optional<refresh_mode> mode = {};
+  /// What to do when another refresh of this view is running.
+  matview::if_running if_running = matview::if_running::wait;
+  /// Longest time for all of it, waiting and trying again included; errc::statement_timeout then.
+  std::optional<interval> max_duration = {};
+  /// Who asked, for the history.
+  refresh_origin asked_by = refresh_origin::api;
 };
 
 /// Options of drop_matview().

@@ -13,10 +13,22 @@ enum class refresh_mode {
   none,          ///< Not at all: the view was created empty, or was already there.
   full,          ///< Written anew; readers wait at the end of it for the swap.
   concurrently,  ///< Compared with the old contents; readers never wait.
+  automatic,     ///< Only as a wish: whichever of the two suits the view now.
 };
 
-/// `none`, `full` or `concurrently`. Never fails.
+/// `none`, `full`, `concurrently` or `auto`. Never fails.
 [[nodiscard]] std::string_view to_string(refresh_mode mode) noexcept;
+
+/// Who asked for a refresh.
+enum class refresh_origin {
+  hand,           ///< A person, on the command line.
+  schedule,       ///< A schedule of this library.
+  api,            ///< A program, through this library or its queue.
+  somebody_else,  ///< Not this library: psql, another tool.
+};
+
+/// `hand`, `schedule`, `api` or `somebody else`. Never fails.
+[[nodiscard]] std::string_view to_string(refresh_origin origin) noexcept;
 
 /// What one create or refresh did. Plain data.
 struct refresh_report {
@@ -27,6 +39,7 @@ struct refresh_report {
   std::chrono::microseconds duration{0};               ///< From the call to the commit.
   std::optional<std::int64_t> rows = {};               ///< Rows now in the view, if it holds data.
   std::int64_t bytes = 0;                              ///< Size on disk with indexes and TOAST.
+  int lock_waits = 0;  ///< How often it gave way to those who held the view, and tried again.
 };
 
 }  // namespace matview

@@ -12,13 +12,6 @@ namespace matview::store {
 
 namespace {
 
-// What PostgreSQL's own check of REFRESH ... CONCURRENTLY asks of an index: unique, immediate,
-// valid, without WHERE, on plain columns (is_usable_unique_index in its matview.c).
-constexpr std::string_view usable_unique_index = R"(exists (
-    select from pg_catalog.pg_index i
-     where i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indisvalid
-       and i.indpred is null and i.indexprs is null))";
-
 constexpr std::string_view relation_sql = R"(
 select pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind, c.relispopulated, {},
        pg_catalog.pg_get_userbyid(c.relowner), pg_catalog.pg_has_role(c.relowner, 'USAGE')

@@ -13,6 +13,14 @@ namespace matview::store {
 
 // What PostgreSQL's catalog says. Reads only, takes no lock on the objects it tells about.
 
+/// SQL, a boolean expression on `c`, a row of pg_class: whether it has an index that REFRESH ...
+/// CONCURRENTLY can use, by PostgreSQL's own check (is_usable_unique_index in its matview.c):
+/// unique, immediate, valid, without WHERE, on plain columns.
+inline constexpr std::string_view usable_unique_index = R"(exists (
+    select from pg_catalog.pg_index i
+     where i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indisvalid
+       and i.indpred is null and i.indexprs is null))";
+
 /// A relation as far as messages and decisions need it.
 struct relation {
   std::string quoted;             ///< `"schema"."name"`, ready for SQL.

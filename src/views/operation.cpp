@@ -1,6 +1,7 @@
 #include "views/operation.hpp"
 
 #include "text/quote.hpp"
+#include <matview/history.hpp>
 
 #include <fmt/format.h>
 
@@ -14,8 +15,40 @@ std::string_view to_string(refresh_mode mode) noexcept {
       return "full";
     case refresh_mode::concurrently:
       return "concurrently";
+    case refresh_mode::automatic:
+      return "auto";
   }
   return "none";
+}
+
+std::string_view to_string(refresh_origin origin) noexcept {
+  switch (origin) {
+    case refresh_origin::hand:
+      return "hand";
+    case refresh_origin::schedule:
+      return "schedule";
+    case refresh_origin::api:
+      return "api";
+    case refresh_origin::somebody_else:
+      return "somebody else";
+  }
+  return "api";
+}
+
+std::string_view to_string(refresh_outcome outcome) noexcept {
+  switch (outcome) {
+    case refresh_outcome::done:
+      return "done";
+    case refresh_outcome::skipped:
+      return "skipped";
+    case refresh_outcome::failed:
+      return "failed";
+    case refresh_outcome::in_doubt:
+      return "in doubt";
+    case refresh_outcome::outside:
+      return "outside";
+  }
+  return "done";
 }
 
 namespace views {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "pg/connection.hpp"
+#include <matview/error.hpp>
 #include <matview/options.hpp>
 #include <matview/report.hpp>
 
@@ -8,9 +9,15 @@
 
 namespace matview::views {
 
-/// arefresh_matview() on a connection of this library's own; inside the transaction that is open on
-/// it, under a savepoint, if there is one. The coroutine must have called shield_cancellation().
+/// arefresh_matview() on a connection of this library's own, in one try; inside the transaction
+/// that is open on it, under a savepoint, if there is one. `tries` were in vain before. The
+/// coroutine must have called shield_cancellation().
 asio::awaitable<refresh_report> refresh_on(pg::connection& on, std::string name,
-                                           refresh_options options);
+                                           refresh_options options, int tries = 0);
+
+/// Writes into the history that it failed, if one is kept. To be called after the rollback. Never
+/// throws for what the server says: the failure itself is what must be told.
+asio::awaitable<void> record_failure(pg::connection& on, std::string name, refresh_options options,
+                                     error failed, int tries);
 
 }  // namespace matview::views

@@ -1,6 +1,9 @@
 #include "views/statements.hpp"
 
+#include "store/catalog.hpp"
+#include "store/history.hpp"
 #include "text/quote.hpp"
+#include "views/patience.hpp"
 #include <matview/error.hpp>
 
 #include <fmt/format.h>
@@ -88,6 +91,75 @@ std::string drop(const identifier& view, bool if_exists, bool cascade) {
                      cascade ? " CASCADE" : "");
 }
 
+namespace {
+
+// The first half of the key of a view's lock; the second is its oid. Spells "mvr" in ASCII.
+constexpr int turn_class = 7'173'746;
+
+std::string turn(std::string_view function, const identifier& view) {
+  return fmt::format(
+      "SELECT pg_catalog.{}({}, pg_catalog.to_regclass('{}')::pg_catalog.oid::pg_catalog.int4)",
+      function, turn_class, view.quoted());
+}
+
+}  // namespace
+
+std::string wait_for_turn(const identifier& view) {
+  return turn("pg_advisory_xact_lock", view);
+}
+
+std::string try_turn(const identifier& view) {
+  return turn("pg_try_advisory_xact_lock", view);
+}
+
+std::string give_way() {
+  return fmt::format(
+      "SELECT pg_catalog.set_config('lock_timeout', '{}', true) "
+      "WHERE pg_catalog.current_setting('lock_timeout') = '0'",
+      one_wait.count());
+}
+
+std::string moment() {
+  return fmt::format(
+      "SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::pg_catalog.int8, "
+      "CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN "
+      "pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0')"
+      "::pg_catalog.int8 END, {}",
+      store::keeps_history);
+}
+
+std::string state(const identifier& view) {
+  return "SELECT " + store::state_of(fmt::format("pg_catalog.to_regclass('{}')", view.quoted()));
+}
+
+std::string look_at(const identifier& view) {
+  return fmt::format(
+      "SELECT n.nspname, c.relname, c.oid::pg_catalog.int8, c.relkind, c.relispopulated, {}, "
+      "c.relpages::pg_catalog.int8 * pg_catalog.current_setting('block_size')::pg_catalog.int8, "
+      "(SELECT pg_catalog.count(DISTINCT l.pid) FROM pg_catalog.pg_locks l "
+      "WHERE l.relation = c.oid AND l.granted AND l.mode = 'AccessShareLock' "
+      "AND l.pid <> pg_catalog.pg_backend_pid()), "
+      "(SELECT coalesce(pg_catalog.sum(s.seq_scan + coalesce(s.idx_scan, 0)), 0) "
+      "FROM pg_catalog.pg_stat_all_tables s WHERE s.relid = c.oid), c.xmin, {} "
+      "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+      "WHERE c.oid = pg_catalog.to_regclass('{}')",
+      store::usable_unique_index, store::keeps_history, view.quoted());
+}
+
+std::string refreshing_sessions(const identifier& view) {
+  return fmt::format(
+      "SELECT a.pid, pg_catalog.format('pid %s (%s, %s)', a.pid, "
+      "coalesce(nullif(a.application_name, ''), '?'), coalesce(a.usename, '?')) "
+      "FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid() "
+      "AND a.datname = pg_catalog.current_database() AND EXISTS ("
+      "SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted AND ("
+      "(l.locktype = 'advisory' AND l.classid = {0} AND l.objsubid = 2 "
+      "AND l.objid = pg_catalog.to_regclass('{1}')) OR "
+      "(l.relation = pg_catalog.to_regclass('{1}') AND a.query ~* '^\\s*refresh' "
+      "AND l.mode IN ('ExclusiveLock', 'AccessExclusiveLock'))))",
+      turn_class, view.quoted());
+}
+
 std::string rows_inserted(const identifier& view) {
   return fmt::format(
       "SELECT pg_catalog.pg_stat_get_xact_tuples_inserted(pg_catalog.to_regclass('{}'))",
@@ -101,7 +173,7 @@ std::string measure(std::string_view quoted) {
       "SELECT a.object_names[1], a.object_names[2], pg_catalog.pg_total_relation_size({0}), "
       "CASE WHEN pg_catalog.current_setting('track_counts')::pg_catalog.bool "
       "THEN pg_catalog.pg_stat_get_xact_tuples_inserted({0}) END, "
-      "pg_catalog.has_table_privilege({0}, 'SELECT') "
+      "pg_catalog.has_table_privilege({0}, 'SELECT'), {0}::pg_catalog.oid::pg_catalog.int8 "
       "FROM pg_catalog.pg_identify_object_as_address("
       "'pg_catalog.pg_class'::pg_catalog.regclass, {0}, 0) AS a",
       fmt::format("pg_catalog.to_regclass({})", text::sql_literal(quoted)));

@@ -64,12 +64,37 @@ struct create_statement {
 [[nodiscard]] std::string refresh(const identifier& view, bool concurrently);
 [[nodiscard]] std::string drop(const identifier& view, bool if_exists, bool cascade);
 
+/// Takes the lock that each refresh of this library holds until its transaction ends, so that no
+/// two of one view run at once; waits for it, or says in one row whether it was free. Of the
+/// transaction and not of the session: a pooler may hand the session to somebody else.
+[[nodiscard]] std::string wait_for_turn(const identifier& view);
+[[nodiscard]] std::string try_turn(const identifier& view);
+
+/// Sets lock_timeout for the transaction, unless the session has one.
+[[nodiscard]] std::string give_way();
+
+/// One row: the server's time in microseconds since 1970, its WAL position in bytes or NULL on a
+/// standby, and whether the history can be kept here.
+[[nodiscard]] std::string moment();
+
+/// One row: what tells later whether somebody else has touched the view; see store::state_of().
+[[nodiscard]] std::string state(const identifier& view);
+
+/// One row, none if there is no such relation: schema, name, oid, relkind, populated, whether it
+/// has a unique index for CONCURRENTLY, bytes of the heap, sessions that hold it to read, scans,
+/// xmin, and whether the history can be kept here. Takes no lock.
+[[nodiscard]] std::string look_at(const identifier& view);
+
+/// Rows of pid and who: the sessions that refresh the view now, by this library or otherwise.
+[[nodiscard]] std::string refreshing_sessions(const identifier& view);
+
 /// One row: how many rows this session has inserted into the view, as far as that has not gone into
 /// the cumulative statistics yet. The difference before and after a full refresh is what it wrote,
 /// without a scan.
 [[nodiscard]] std::string rows_inserted(const identifier& view);
 
-/// One row: schema, name, size in bytes, and rows_inserted(), NULL if the server does not count.
+/// One row: schema, name, size in bytes, rows_inserted(), NULL if the server does not count,
+/// whether the role may read it, and its oid.
 /// `quoted` is a relation's name, ready for SQL.
 [[nodiscard]] std::string measure(std::string_view quoted);
 

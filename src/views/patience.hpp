@@ -1,0 +1,63 @@
+#pragma once
+
+#include "pg/asio.hpp"
+#include "pg/connection.hpp"
+#include <matview/error.hpp>
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <chrono>
+#include <optional>
+#include <utility>
+
+namespace matview::views {
+
+// Giving way: whoever asks for an exclusive lock makes all who come later wait behind the wish. So
+// it asks for a short time, lets them pass, and asks again.
+
+/// How long one try may wait for a lock when nobody has said otherwise.
+inline constexpr std::chrono::milliseconds one_wait{1'000};
+
+/// How long it goes on trying.
+inline constexpr std::chrono::minutes all_waits{10};
+
+/// The pause after the `tries`-th try that was in vain, at least 1: short, since the lock is mostly
+/// free again soon; then longer and longer, up to 10 s. Pure.
+[[nodiscard]] constexpr std::chrono::milliseconds pause_after(int tries) noexcept {
+  constexpr std::chrono::milliseconds first{200};
+  constexpr std::chrono::milliseconds longest{10'000};
+  if (tries > 6) return longest;
+  return std::min(longest, first * (1 << (tries - 1)));
+}
+
+/// Whether the same again may succeed, because somebody else was in the way: a lock that was not
+/// granted in time, or a deadlock that the server broke. Pure.
+[[nodiscard]] inline bool others_were_in_the_way(const error& failed) noexcept {
+  return failed.connection_usable() &&
+         (failed.code() == errc::lock_timeout || failed.sqlstate() == "40P01");
+}
+
+/// Runs `work(tries)`, an awaitable, until it succeeds, fails for another reason than others being
+/// in the way, or `until` has passed. Honours cancellation between two tries.
+template <class Work>
+auto patiently(std::chrono::steady_clock::time_point until, Work work)
+    -> decltype(work(std::declval<int>())) {
+  for (int tries = 0;;) {
+    std::optional<error> failure;
+    try {
+      co_return co_await work(tries);
+    } catch (const error& failed) {
+      failure = failed;
+    }
+    ++tries;
+    const auto pause = pause_after(tries);
+    if (!others_were_in_the_way(*failure) || std::chrono::steady_clock::now() + pause >= until) {
+      throw error(*failure);
+    }
+    asio::steady_timer timer(co_await asio::this_coro::executor, pause);
+    co_await timer.async_wait(pg::as_value);
+    co_await pg::refuse_if_cancelled();
+  }
+}
+
+}  // namespace matview::views
