@@ -18,7 +18,7 @@ namespace matview {
 // refresh and its row are one transaction.
 
 /// What became of a refresh.
-enum class refresh_outcome {
+enum class history_outcome {
   done,      ///< The view's contents were made anew.
   skipped,   ///< It was not needed, or another one was running; the reason says which.
   failed,    ///< The view is as it was.
@@ -27,7 +27,7 @@ enum class refresh_outcome {
 };
 
 /// `done`, `skipped`, `failed`, `in doubt` or `outside`. Never fails.
-[[nodiscard]] std::string_view to_string(refresh_outcome outcome) noexcept;
+[[nodiscard]] std::string_view to_string(history_outcome outcome) noexcept;
 
 /// One row of the history. Plain data.
 struct refresh_record {
@@ -39,7 +39,7 @@ struct refresh_record {
   std::optional<std::int64_t> oid = {};  ///< The view's own, as far as it was known.
   refresh_mode mode = refresh_mode::none;
   std::string reason = {};  ///< Why this mode, or why none.
-  refresh_outcome outcome = refresh_outcome::done;
+  history_outcome outcome = history_outcome::done;
   refresh_origin asked_by = refresh_origin::api;
   std::string host = {};    ///< Of the client that asked.
   std::int64_t pid = 0;     ///< Of that client.

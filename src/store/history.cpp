@@ -74,9 +74,9 @@ constexpr const char* prune_sql = R"(
   SELECT count(*) FROM gone)";
 
 constexpr std::array modes{refresh_mode::none, refresh_mode::full, refresh_mode::concurrently};
-constexpr std::array outcomes{refresh_outcome::done, refresh_outcome::skipped,
-                              refresh_outcome::failed, refresh_outcome::in_doubt,
-                              refresh_outcome::outside};
+constexpr std::array outcomes{history_outcome::done, history_outcome::skipped,
+                              history_outcome::failed, history_outcome::in_doubt,
+                              history_outcome::outside};
 constexpr std::array origins{refresh_origin::hand, refresh_origin::schedule, refresh_origin::api,
                              refresh_origin::somebody_else};
 

@@ -35,17 +35,17 @@ std::string_view to_string(refresh_origin origin) noexcept {
   return "api";
 }
 
-std::string_view to_string(refresh_outcome outcome) noexcept {
+std::string_view to_string(history_outcome outcome) noexcept {
   switch (outcome) {
-    case refresh_outcome::done:
+    case history_outcome::done:
       return "done";
-    case refresh_outcome::skipped:
+    case history_outcome::skipped:
       return "skipped";
-    case refresh_outcome::failed:
+    case history_outcome::failed:
       return "failed";
-    case refresh_outcome::in_doubt:
+    case history_outcome::in_doubt:
       return "in doubt";
-    case refresh_outcome::outside:
+    case history_outcome::outside:
       return "outside";
   }
   return "done";

@@ -219,7 +219,7 @@ class one_refresh final {
                             .oid = row.oid,
                             .mode = outside->mode,
                             .reason = outside->reason,
-                            .outcome = refresh_outcome::outside,
+                            .outcome = history_outcome::outside,
                             .asked_by = refresh_origin::somebody_else,
                             .started = row.started - std::chrono::microseconds(1)};
       co_await store::record(in_.on(), std::move(theirs), keep_days);
@@ -239,7 +239,7 @@ class one_refresh final {
     row.name = looks_->name;
     row.oid = looks_->oid;
     row.reason = std::move(reason);
-    row.outcome = refresh_outcome::skipped;
+    row.outcome = history_outcome::skipped;
     row.started = time_of(began);
     co_await store::record(in_.on(), std::move(row), keep_days);
     co_return report;
@@ -292,7 +292,7 @@ asio::awaitable<void> record_failure(pg::connection& on, std::string name, refre
     row.name = looks->name;
     row.oid = looks->oid;
     row.reason = "it failed";
-    row.outcome = failed.may_have_happened() ? refresh_outcome::in_doubt : refresh_outcome::failed;
+    row.outcome = failed.may_have_happened() ? history_outcome::in_doubt : history_outcome::failed;
     row.started = std::chrono::system_clock::now();
     row.sqlstate = failed.sqlstate();
     row.error = failed.what();
