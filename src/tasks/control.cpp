@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace matview::tasks {
 
@@ -69,6 +70,7 @@ asio::awaitable<void> control::run() {
                  {{"database", setup_.alias}, {"untold", jobs_.untold()}});
       co_return;
     }
+    state_.leaving = false;
     co_await state_.trouble.pause_after("control", *failure);
   }
 }
@@ -76,17 +78,22 @@ asio::awaitable<void> control::run() {
 // Whether a worker that is to stop may do so although the database cannot be told: what it leaves
 // is rescued. It goes on trying for as long as it lets jobs run.
 bool control::may_leave() const {
-  if (!state_.draining || jobs_.running() > 0) return false;
+  if (!(state_.draining || state_.leaving) || jobs_.running() > 0) return false;
   return jobs_.untold() == 0 || clock::now() >= state_.drain_until;
 }
 
 asio::awaitable<void> control::take_turns(own_session& on) {
   while (!state_.id && !state_.draining) co_await state_.turn.sleep_until(clock::now() + 1s);
   if (!state_.id) co_return;  // Nobody knows of it, nothing was begun.
-  co_await on.tell(
-      fmt::format("SET application_name = 'matview worker {}'; {}", *state_.id, in_index_order));
+  co_await on.tell(std::string(in_index_order));
+  std::optional<std::int64_t> introduced;
   bool told_stopping = false;
   for (;;) {
+    if (state_.id && introduced != state_.id) {  // Given up by the others, it has a new one.
+      introduced = state_.id;
+      told_stopping = false;
+      co_await on.tell(fmt::format("SET application_name = 'matview worker {}'", *introduced));
+    }
     if (state_.draining && !told_stopping) {
       const std::vector<pg::parameter> me{state_.id_text()};
       co_await on.ask(store::sql::stopping, me);
@@ -113,17 +120,30 @@ asio::awaitable<void> control::take_turns(own_session& on) {
       const bool over =
           setup_.options.once ||
           (setup_.options.stop_after_idle && idle >= setup_.options.stop_after_idle->to_duration());
-      if (over) state_.draining = true;
-      if (state_.draining) {
-        const std::vector<pg::parameter> me{state_.id_text()};
-        co_await on.ask(store::sql::deregister, me);
-        co_return;
+      if (over || state_.draining) {
+        const bool gone = co_await deregister(on);
+        if (gone) co_return;
       }
     } else {
       last_busy_ = clock::now();
     }
     co_await state_.turn.sleep_until(next_turn());
   }
+}
+
+// Not while the database counts jobs as this worker's, of whom nothing is known here: the answer to
+// their fetch was lost. They are given back, and then fetched again unless the worker is stopping.
+asio::awaitable<bool> control::deregister(own_session& on) {
+  state_.leaving = true;
+  const std::vector<pg::parameter> me{state_.id_text()};
+  const pg::result held = co_await on.ask(store::sql::deregister, me);
+  if (held.rows() == 0) co_return true;
+  state_.leaving = false;
+  state_.look = true;
+  for (int row = 0; row < held.rows(); ++row) {
+    jobs_.to_give_back.push_back({.id = held.integer(row, 0), .attempt = held.integer(row, 1)});
+  }
+  co_return false;
 }
 
 // Nothing runs, nothing is left to tell and, as far as is known, nothing is due.
@@ -137,7 +157,7 @@ control::clock::time_point control::next_turn() const {
   clock::time_point next = state_.rescue_at;
   if (state_.draining) return std::min(next, clock::now() + longest_sleep);
   next = std::min({next, state_.next_tick, next_purge_});
-  if (jobs_.running() < setup_.options.concurrency) {
+  if (state_.id && jobs_.running() < setup_.options.concurrency) {
     next = std::min({next, state_.next_job, state_.look_again});
     if (state_.look) next = clock::now();
   }
@@ -219,7 +239,9 @@ asio::awaitable<void> control::give_back(own_session& on) {
       state_.id_text(), numbers(jobs_.to_give_back, [](const job& one) { return one.id; }),
       numbers(jobs_.to_give_back, [](const job& one) { return one.attempt; })};
   const pg::result told = co_await on.ask(store::sql::give_back, values);
-  setup_.log(log_level::info, "jobs given back", {{"count", told.rows()}});
+  if (told.rows() > 0) {
+    setup_.log(log_level::info, "jobs given back", {{"count", told.rows()}});
+  }
   jobs_.to_give_back.erase(jobs_.to_give_back.begin(),
                            jobs_.to_give_back.begin() + static_cast<long>(count));
 }
@@ -273,8 +295,13 @@ asio::awaitable<void> control::fetch(own_session& on) {
     forget_done(done, fetched.integer(0, 0));
     if (state_.id != me) co_return;  // Given up meanwhile: whoever did that takes these jobs, too.
     for (int row = 0; row < fetched.rows() && !fetched.is_null(row, 1); ++row) {
-      jobs_.start(job_at(fetched, row));
+      job one = job_at(fetched, row);
       ++count;
+      if (state_.draining) {  // Told to stop since it asked.
+        jobs_.to_give_back.push_back(std::move(one));
+      } else {
+        jobs_.start(std::move(one));
+      }
     }
   } catch (const error& failed) {
     failure = failed;

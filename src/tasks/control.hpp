@@ -27,6 +27,7 @@ class control final {
 
  private:
   asio::awaitable<void> take_turns(own_session& on);
+  asio::awaitable<bool> deregister(own_session& on);
   [[nodiscard]] bool at_rest() const;
   [[nodiscard]] bool may_leave() const;
   [[nodiscard]] clock::time_point next_turn() const;

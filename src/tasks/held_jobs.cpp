@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
-#include <map>
 #include <set>
 #include <utility>
 
@@ -30,6 +29,14 @@ std::vector<std::int64_t> numbers_of(std::string_view text) {
   return out;
 }
 
+// Of ids and attempts.
+std::set<std::pair<std::int64_t, std::int64_t>> claims_of(std::string_view text) {
+  std::set<std::pair<std::int64_t, std::int64_t>> out;
+  const std::vector<std::int64_t> pairs = numbers_of(text);
+  for (std::size_t i = 0; i + 1 < pairs.size(); i += 2) out.emplace(pairs[i], pairs[i + 1]);
+  return out;
+}
+
 }  // namespace
 
 void held_jobs::start(job what) {
@@ -40,8 +47,9 @@ void held_jobs::start(job what) {
     mine->limit = std::make_unique<asio::steady_timer>(setup_.executor);
     mine->limit->expires_after(std::chrono::ceil<std::chrono::milliseconds>(
         std::chrono::duration<double>(*mine->what.timeout)));
-    mine->limit->async_wait([this, id = mine->what.id](const boost::system::error_code& ended) {
-      if (!ended) time_out(id);
+    const claim which(mine->what.id, mine->what.attempt);
+    mine->limit->async_wait([this, which](const boost::system::error_code& ended) {
+      if (!ended) time_out(which);
     });
   }
   if (setup_.log) {
@@ -61,10 +69,11 @@ void held_jobs::start(job what) {
                                    }));
 }
 
-// By its id: the job may have ended while this was on its way.
-void held_jobs::time_out(std::int64_t id) {
-  const auto late = std::find_if(running_.begin(), running_.end(),
-                                 [id](const running_job& one) { return one.what.id == id; });
+// Not by a pointer: the job may have ended while this was on its way.
+void held_jobs::time_out(claim which) {
+  const auto late = std::find_if(running_.begin(), running_.end(), [which](const running_job& one) {
+    return claim(one.what.id, one.what.attempt) == which;
+  });
   if (late == running_.end()) return;
   late->timed_out = true;
   late->stop.emit(asio::cancellation_type::terminal);
@@ -124,14 +133,12 @@ void held_jobs::lose_all() {
   }
 }
 
-void held_jobs::compare(std::string_view held, std::string_view to_cancel, std::uint64_t pulse) {
-  std::map<std::int64_t, std::int64_t> ours;  // Attempts by id.
-  const std::vector<std::int64_t> pairs = numbers_of(held);
-  for (std::size_t i = 0; i + 1 < pairs.size(); i += 2) ours.emplace(pairs[i], pairs[i + 1]);
-  const std::vector<std::int64_t> listed = numbers_of(to_cancel);
+void held_jobs::compare(const pulse_answer& told) {
+  const std::set<claim> held = claims_of(told.held);
+  const std::vector<std::int64_t> listed = numbers_of(told.to_cancel);
   const std::set<std::int64_t> unwanted(listed.begin(), listed.end());
   for (running_job& one : running_) {
-    const bool gone = one.pulse < pulse && !ours.contains(one.what.id);
+    const bool gone = one.pulse < told.pulse && !held.contains({one.what.id, one.what.attempt});
     if (gone && !one.lost) {
       one.lost = true;
       setup_.log(log_level::warning, "job lost", {{"id", one.what.id}, {"task", one.what.task}});
@@ -139,18 +146,18 @@ void held_jobs::compare(std::string_view held, std::string_view to_cancel, std::
     if (gone || unwanted.contains(one.what.id)) one.stop.emit(asio::cancellation_type::terminal);
   }
   if (state_.fetching) return;
-  for (const auto& [id, attempt] : ours) {
-    if (!knows(id)) to_give_back.push_back({.id = id, .attempt = attempt});
+  for (const claim& ours : claims_of(told.renewed)) {
+    if (!knows(ours)) to_give_back.push_back({.id = ours.first, .attempt = ours.second});
   }
 }
 
-bool held_jobs::knows(std::int64_t job) const {
-  const auto is_it = [job](const auto& one) { return one.what.id == job; };
-  return std::any_of(running_.begin(), running_.end(), is_it) ||
-         std::any_of(done.begin(), done.end(), is_it) ||
-         std::any_of(failed.begin(), failed.end(), is_it) ||
-         std::any_of(to_give_back.begin(), to_give_back.end(),
-                     [job](const auto& one) { return one.id == job; });
+bool held_jobs::knows(claim which) const {
+  const auto is_it = [which](const job& one) { return claim(one.id, one.attempt) == which; };
+  const auto has_it = [is_it](const auto& one) { return is_it(one.what); };
+  return std::any_of(running_.begin(), running_.end(), has_it) ||
+         std::any_of(done.begin(), done.end(), has_it) ||
+         std::any_of(failed.begin(), failed.end(), has_it) ||
+         std::any_of(to_give_back.begin(), to_give_back.end(), is_it);
 }
 
 }  // namespace matview::tasks

@@ -12,6 +12,7 @@
 #include <list>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace matview::tasks {
@@ -21,6 +22,14 @@ struct ended_job {
   job what;
   job_end end;
   std::chrono::steady_clock::duration took;
+};
+
+/// What a pulse says of the worker's jobs, as the statement `pulse` writes it.
+struct pulse_answer {
+  std::uint64_t pulse;         ///< Its number.
+  std::string_view held;       ///< Ids and attempts of those that it found to be ours.
+  std::string_view renewed;    ///< Of those among them that were still ours at its end.
+  std::string_view to_cancel;  ///< Ids.
 };
 
 /// The jobs that a worker has: those that run, and those whose end the database has not been told.
@@ -43,9 +52,7 @@ class held_jobs final {
 
   /// Cancels jobs that the database does not count as ours any more and those that somebody
   /// cancels; gives back those that it counts as ours although the answer to their fetch was lost.
-  /// @param held ids and attempts, as `pulse` tells them, of the pulse of this number.
-  /// @param to_cancel ids.
-  void compare(std::string_view held, std::string_view to_cancel, std::uint64_t pulse);
+  void compare(const pulse_answer& told);
 
   [[nodiscard]] std::size_t running() const { return running_.size(); }
   [[nodiscard]] std::size_t untold() const {
@@ -58,6 +65,9 @@ class held_jobs final {
   std::vector<job> to_give_back;  ///< Id and attempt of each, at least.
 
  private:
+  // Id and attempt. The id alone is not enough: this worker may have fetched again what it lost.
+  using claim = std::pair<std::int64_t, std::int64_t>;
+
   struct running_job {
     running_job(job fetched, std::uint64_t last_pulse)
         : what(std::move(fetched)), pulse(last_pulse) {}
@@ -71,8 +81,8 @@ class held_jobs final {
     std::unique_ptr<asio::steady_timer> limit;
   };
 
-  [[nodiscard]] bool knows(std::int64_t job) const;
-  void time_out(std::int64_t id);
+  [[nodiscard]] bool knows(claim which) const;
+  void time_out(claim which);
   void end(std::list<running_job>::iterator which, job_end how, clock::duration took);
 
   const worker_setup& setup_;

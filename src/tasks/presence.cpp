@@ -59,6 +59,7 @@ asio::awaitable<void> presence::be_present(own_session& on) {
     const bool known = co_await send_pulse(on);
     if (!known) co_return;  // Given up by the others: registers anew.
     state_.trouble.forget_failures();
+    if (!locked_) co_await take_lock(on);
     const clock::time_point next = clock::now() + std::chrono::duration_cast<clock::duration>(
                                                       setup_.options.heartbeat.to_duration());
     bool pulse_now = false;
@@ -82,28 +83,39 @@ asio::awaitable<void> presence::begin_session(own_session& on) {
       "SET idle_session_timeout = 0; DEALLOCATE ALL; UNLISTEN *; SELECT "
       "pg_advisory_unlock_all(); LISTEN matview_job; "
       "LISTEN matview_schedule; LISTEN matview_cancel; LISTEN matview_probe");
-  bool locked = false;
   if (state_.id) {
-    const std::vector<pg::parameter> values{state_.id_text()};
-    const pg::result taken = co_await on.ask(store::sql::take_lock, values);
-    locked = taken.boolean(0, 0);
+    co_await take_lock(on);
   } else {
     const std::vector<pg::parameter> values{host_name(), fmt::format("{}", ::getpid()),
                                             MATVIEW_VERSION, setup_.queue_names,
                                             fmt::format("{}", setup_.options.concurrency)};
     const pg::result made = co_await on.ask(store::sql::register_worker, values);
     state_.id = made.integer(0, 0);
-    locked = made.boolean(0, 1);
+    locked_ = made.boolean(0, 1);
     setup_.log(log_level::info, "worker started",
                {{"database", setup_.alias},
                 {"worker", *state_.id},
                 {"concurrency", setup_.options.concurrency}});
     state_.turn.wake();
     if (on_start_) std::exchange(on_start_, nullptr)();
+    co_await tell_lock(on);
   }
-  const std::vector<pg::parameter> told{state_.id_text(), std::string(locked ? "true" : "false")};
-  co_await on.ask(store::sql::tell_lock, told);
   co_await on.tell(fmt::format("SET application_name = 'matview worker {}'", *state_.id));
+}
+
+// Others may have it: a session of this worker's that the server has not missed yet or, for a
+// moment, a worker that looks whether it is free. Then it is asked for again with each pulse, since
+// without it the death of this worker is noticed by its lease alone.
+asio::awaitable<void> presence::take_lock(own_session& on) {
+  const std::vector<pg::parameter> me{state_.id_text()};
+  const pg::result taken = co_await on.ask(store::sql::take_lock, me);
+  locked_ = taken.boolean(0, 0);
+  co_await tell_lock(on);
+}
+
+asio::awaitable<void> presence::tell_lock(own_session& on) {
+  const std::vector<pg::parameter> told{state_.id_text(), std::string(locked_ ? "true" : "false")};
+  co_await on.ask(store::sql::tell_lock, told);
 }
 
 // Whether what this session tells itself arrives. If not (the server's queue of notifications is
@@ -139,6 +151,7 @@ asio::awaitable<bool> presence::send_pulse(own_session& on) {
   const std::vector<pg::parameter> values{state_.id_text(), seconds_parameter(setup_.options.lease),
                                           setup_.queue_names, setup_.task_names};
   const pg::result told = co_await on.ask(store::sql::pulse, values);
+  if (told.rows() == 0 && state_.leaving) co_return true;  // Control has just deregistered.
   if (told.rows() == 0) {
     setup_.log(log_level::warning, "worker given up by the others",
                {{"database", setup_.alias}, {"worker", *state_.id}});
@@ -146,7 +159,10 @@ asio::awaitable<bool> presence::send_pulse(own_session& on) {
     jobs_.lose_all();
     co_return false;
   }
-  jobs_.compare(told.text(0, 0), told.text(0, 1), mine);
+  jobs_.compare({.pulse = mine,
+                 .held = told.text(0, 0),
+                 .renewed = told.text(0, 5),
+                 .to_cancel = told.text(0, 1)});
   const std::optional<double> job_in = number_at(told, 0, 2);
   if (job_in && *job_in <= 0) state_.look = true;
   state_.next_job = moment(job_in);

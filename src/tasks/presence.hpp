@@ -26,6 +26,8 @@ class presence final {
  private:
   asio::awaitable<void> be_present(own_session& on);
   asio::awaitable<void> begin_session(own_session& on);
+  asio::awaitable<void> take_lock(own_session& on);
+  asio::awaitable<void> tell_lock(own_session& on);
   asio::awaitable<void> probe(own_session& on);
   asio::awaitable<bool> send_pulse(own_session& on);
   void hear(const pg::notification& told);
@@ -34,6 +36,7 @@ class presence final {
   worker_state& state_;
   held_jobs& jobs_;
   std::function<void()> on_start_;
+  bool locked_ = false;  // This session holds the lock that tells that the worker lives.
 };
 
 }  // namespace matview::tasks

@@ -60,6 +60,7 @@ struct worker_state {
 
   bool draining = false;  ///< Nothing new is begun.
   clock::time_point drain_until = clock::time_point::max();
+  bool leaving = false;   ///< Control is deregistering the worker.
   bool finished = false;  ///< Control has ended.
 
   // What control is to do, and when.
