@@ -46,16 +46,27 @@ inline constexpr pg::named_statement take_lock{"matview_take_lock", R"(
 
 /// $1 worker, $2 lease in seconds, $3 queues or NULL, $4 tasks -> one row, if the worker has not
 /// been given up: ids and attempts of the jobs that are still its own, ids of those to cancel,
-/// seconds until the next job and until the next schedule, and the workers that look dead: nobody
-/// holds their lock, or no heartbeat has come for as long as a lease. All that an idle worker asks.
-/// A lease that has run out is renewed as long as nobody has acted on it.
+/// seconds until the next job and until the next schedule, the workers that look dead, and ids and
+/// attempts of the jobs whose lease was renewed. All that an idle worker asks.
+///
+/// A worker looks dead if nobody holds its lock, if no heartbeat has come for as long as a lease,
+/// or if it has let a job's lease run out: it may have been forgotten before it fetched that one.
+/// A lease that has run out is renewed as long as nobody has acted on it. Nobody is waited for: the
+/// worker's own completions lock the same rows in another order, which would be a deadlock. Whoever
+/// has a row in hand ends the job, or lets it be renewed the next time.
 inline constexpr pg::named_statement pulse{"matview_pulse", R"(
   WITH me AS (
     UPDATE matview.worker SET heartbeat_at = clock_timestamp() WHERE id = $1::bigint RETURNING id),
-  held AS (
-    UPDATE matview.job SET lease_until = clock_timestamp() + make_interval(secs => $2::float8)
-    WHERE worker_id = (SELECT id FROM me) AND state = 'running'
-    RETURNING id, attempt, cancel_requested),
+  held AS MATERIALIZED (
+    SELECT id, attempt, cancel_requested FROM matview.job
+    WHERE worker_id = (SELECT id FROM me) AND state = 'running'),
+  free AS MATERIALIZED (
+    SELECT id FROM matview.job WHERE worker_id = (SELECT id FROM me) AND state = 'running'
+    FOR UPDATE SKIP LOCKED),
+  renewed AS (
+    UPDATE matview.job j
+    SET lease_until = clock_timestamp() + make_interval(secs => $2::float8)
+    FROM free WHERE j.id = free.id RETURNING j.id, j.attempt),
   waiting AS (
     SELECT min(run_at) - clock_timestamp() AS wait FROM matview.job
     WHERE state = 'ready' AND ($3::text[] IS NULL OR queue = ANY ($3::text[]))
@@ -67,20 +78,29 @@ inline constexpr pg::named_statement pulse{"matview_pulse", R"(
     (SELECT extract(epoch FROM wait)::float8 FROM waiting),
     (SELECT extract(epoch FROM min(next_at) - clock_timestamp())::float8
      FROM matview.schedule WHERE paused_at IS NULL),
-    (SELECT coalesce(array_agg(id), '{}') FROM matview.worker w
-     WHERE w.id <> $1::bigint AND (
-       (holds_lock AND pg_try_advisory_xact_lock(1836414569, id::int))
-       OR heartbeat_at < clock_timestamp() - make_interval(secs => $2::float8)))
+    (SELECT coalesce(array_agg(id), '{}') FROM (
+       SELECT id FROM matview.worker w
+       WHERE w.id <> $1::bigint AND (
+         (holds_lock AND pg_try_advisory_xact_lock(1836414569, id::int))
+         OR heartbeat_at < clock_timestamp() - make_interval(secs => $2::float8))
+       UNION SELECT worker_id FROM matview.job
+       WHERE state = 'running' AND lease_until <= clock_timestamp() AND worker_id <> $1::bigint)
+     AS silent),
+    (SELECT coalesce(string_agg(id || ' ' || attempt, ' '), '') FROM renewed)
   FROM me)"};
 
 /// $1 worker: says that it will fetch no more.
 inline constexpr pg::named_statement stopping{"matview_stopping", R"(
   UPDATE matview.worker SET stopping_at = clock_timestamp() WHERE id = $1::bigint)"};
 
-/// $1 worker: nobody needs to look after it any more. Its lock goes with its session.
+/// $1 worker: nobody needs to look after it any more, unless it has jobs -> their ids and attempts.
+/// Its lock goes with its session.
 inline constexpr pg::named_statement deregister{"matview_deregister", R"(
-  DELETE FROM matview.worker w WHERE id = $1::bigint
-  AND NOT EXISTS (SELECT FROM matview.job j WHERE j.worker_id = w.id AND j.state = 'running'))"};
+  WITH held AS MATERIALIZED (
+    SELECT id, attempt FROM matview.job WHERE worker_id = $1::bigint AND state = 'running'),
+  gone AS (
+    DELETE FROM matview.worker WHERE id = $1::bigint AND NOT EXISTS (SELECT FROM held))
+  SELECT id, attempt FROM held)"};
 
 // Two parts of a WITH query: what $1, a worker, has done of the jobs $2 in their attempts $3.
 // Whoever takes a job away changes its state, worker and attempt in one statement. Worker and state

@@ -4,6 +4,7 @@
 
 #include <boost/json/object.hpp>
 
+#include <chrono>
 #include <string_view>
 #include <utility>
 
@@ -26,5 +27,10 @@ class event_log final {
   log_sink sink_;
   bool json_;
 };
+
+/// A length of time as a field.
+[[nodiscard]] inline double seconds_of(std::chrono::steady_clock::duration value) {
+  return std::chrono::duration<double>(value).count();
+}
 
 }  // namespace matview::tasks

@@ -4,9 +4,22 @@
 
 #include <boost/asio/steady_timer.hpp>
 
+#include <algorithm>
 #include <chrono>
+#include <optional>
 
 namespace matview::tasks {
+
+inline constexpr std::chrono::minutes longest_sleep{1};
+
+/// `in` seconds from now; the far end for nothing, and never further than can be slept.
+[[nodiscard]] inline std::chrono::steady_clock::time_point moment(std::optional<double> in) {
+  using seconds = std::chrono::duration<double>;
+  const auto now = std::chrono::steady_clock::now();
+  if (!in) return now + longest_sleep;
+  const double limited = std::clamp(*in, 0.0, seconds(longest_sleep).count());
+  return now + std::chrono::ceil<std::chrono::milliseconds>(seconds(limited));
+}
 
 /// Lets one coroutine sleep until somebody wakes it or a time comes. To be used from one thread.
 class wake_up final {

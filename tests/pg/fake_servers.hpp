@@ -22,6 +22,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -102,6 +103,7 @@ class proxy final {
     return with_parameter(with_parameter(url, "sslmode", "disable"), "gssencmode", "disable");
   }
 
+  /// The next message that begins with `statement`: a query, or a prepared statement of this name.
   void arrange(std::string statement, fate its_fate) {
     asio::post(context_, [this, statement = std::move(statement), its_fate] {
       statement_ = statement;
@@ -174,7 +176,7 @@ class proxy final {
     }
     std::string body(length - 4, '\0');
     co_await asio::async_read(on.client, asio::buffer(body), asio::use_awaitable);
-    if (type_size > 0 && message[0] == 'Q' && fate_ != fate::pass && body.starts_with(statement_)) {
+    if (type_size > 0 && fate_ != fate::pass && is_awaited(message[0], body)) {
       on.now = std::exchange(fate_, fate::pass);
       if (on.now == fate::lose_request) co_return false;
       holding_ = &on;
@@ -183,6 +185,12 @@ class proxy final {
     message += body;
     co_await asio::async_write(on.server, asio::buffer(message), asio::use_awaitable);
     co_return true;
+  }
+
+  // The text of a query, or the name of a prepared statement, which follows the portal's.
+  [[nodiscard]] bool is_awaited(char type, std::string_view body) const {
+    if (type == 'B') return body.substr(body.find('\0') + 1).starts_with(statement_);
+    return type == 'Q' && body.starts_with(statement_);
   }
 
   asio::awaitable<void> replies(std::shared_ptr<link> on) {
