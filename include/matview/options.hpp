@@ -72,6 +72,15 @@ struct refresh_options {
   std::optional<refresh_mode> mode = {};
   /// What to do when another refresh of this view is running.
   matview::if_running if_running = matview::if_running::wait;
+  /// Whether it is left out (mode none) when none of the tables that the view is made from has
+  /// changed since its last refresh, as far as counters tell; docs/refresh.md says what they cannot
+  /// see. What cannot be known counts as changed. Needs the history, and makes it.
+  bool if_changed = false;
+  /// With if_changed: refreshed all the same when its data is older than this.
+  std::optional<interval> at_least_every = {};
+  /// Left out (mode none) when the view's data is not older than this: when its last refresh, or
+  /// one that is running and is then joined, began late enough. Needs the history, and makes it.
+  std::optional<interval> max_age = {};
   /// Longest time for all of it, waiting and trying again included; errc::statement_timeout then.
   std::optional<interval> max_duration = {};
   /// Who asked, for the history.

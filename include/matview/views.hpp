@@ -65,6 +65,24 @@ refresh_report refresh_matview(std::string_view name, const refresh_options& opt
 refresh_report refresh_matview(PGconn* connection, std::string_view name,
                                const refresh_options& options = {});
 
+/// Sees to it that a view's data is not older than `max_age`: returns at once if it is not, joins a
+/// refresh that is running if that began late enough, and else refreshes. However many ask at once,
+/// one refreshes.
+///
+/// @param max_age  longest time since the refresh began that made the data.
+/// @return what was done: mode none and a reason if it was fresh or was joined.
+/// @throws error  as refresh_matview(); permission_denied where no history can be kept, which is
+///                what the age is known from.
+refresh_report ensure_fresh(std::string_view view, const interval& max_age,
+                            const refresh_options& options = {});
+
+/// Asks the server to stop the refreshes of a view that are running now, whoever began them and
+/// wherever: this library or anybody's REFRESH. The view stays as it was.
+///
+/// @return how many sessions were asked; 0 if it is not being refreshed.
+/// @throws error  permission_denied if one of them runs as a role that this one must not stop.
+int cancel_refresh(std::string_view name, std::string_view database = "default");
+
 /// Drops a view.
 ///
 /// @throws error  besides the common ones: view_not_found unless `if_exists`; dependents_exist,
@@ -109,6 +127,8 @@ boost::asio::awaitable<refresh_report> arefresh_matview(
     std::string_view name, refresh_options options = refresh_options());
 boost::asio::awaitable<refresh_report> arefresh_matview(
     PGconn* connection, std::string_view name, refresh_options options = refresh_options());
+boost::asio::awaitable<refresh_report> aensure_fresh(std::string_view view, interval max_age,
+                                                     refresh_options options = refresh_options());
 boost::asio::awaitable<void> adrop_matview(std::string_view name,
                                            drop_options options = drop_options());
 boost::asio::awaitable<void> adrop_matview(PGconn* connection, std::string_view name,

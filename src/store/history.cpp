@@ -19,24 +19,26 @@ constexpr std::string_view usual = R"((
 
 constexpr std::string_view recall_sql = R"(
   SELECT v.oid::bigint, (extract(epoch FROM v.data_as_of) * 1000000)::bigint,
-    coalesce(v.state::text, ''), coalesce({}::text, ''), {}, {}
+    coalesce(v.state::text, ''), coalesce({}::text, ''), {}, {}, coalesce(v.sources::text, '')
   FROM (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n
           ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2) AS here
     FULL JOIN (SELECT * FROM matview.view WHERE schema = $1 AND name = $2) AS v ON true)";
 
+constexpr std::string_view remember_sql = R"(
+  INSERT INTO matview.view AS v (schema, name, oid, data_as_of, sources, state)
+  VALUES ($1, $2, $3::bigint::oid, to_timestamp($4::bigint / 1000000.0), nullif($5, '')::jsonb, {})
+  ON CONFLICT (schema, name) DO UPDATE SET (oid, data_as_of, sources, state, checked_at)
+    = (excluded.oid, excluded.data_as_of, excluded.sources, excluded.state, NULL))";
+
+constexpr const char* checked_sql = R"(
+  UPDATE matview.view SET checked_at = clock_timestamp() WHERE schema = $1 AND name = $2)";
+
 // $1 schema, $2 name, $3 oid, $4 mode, $5 reason, $6 outcome, $7 asked by, $8 host, $9 pid, $10
 // start in microseconds, $11 rows, $12 bytes, $13 WAL, $14 lock waits, $15 SQLSTATE, $16 error, $17
 // days to keep. What was there before is what the last one left.
-constexpr std::string_view record_sql = R"(
-  WITH remembered AS (
-    INSERT INTO matview.view AS v (schema, name, oid, data_as_of, state)
-    SELECT $1, $2, $3::bigint::oid, to_timestamp($10::bigint / 1000000.0), {}
-    WHERE $6 = 'done'
-    ON CONFLICT (schema, name) DO UPDATE
-      SET (oid, data_as_of, state, checked_at, sources)
-        = (excluded.oid, excluded.data_as_of, excluded.state, NULL, NULL)),
-  expired AS (
-    SELECT id FROM matview.refresh r WHERE $6 = 'done'
+constexpr const char* record_sql = R"(
+  WITH expired AS (
+    SELECT id FROM matview.refresh r WHERE $17::int > 0
       AND finished_at < clock_timestamp() - make_interval(days => $17::int)
       AND (SELECT count(*) FROM (SELECT FROM matview.refresh n WHERE n.schema = r.schema
              AND n.name = r.name AND n.started_at > r.started_at LIMIT 20) AS newer) = 20
@@ -153,11 +155,27 @@ asio::awaitable<view_memory> recall(pg::connection& on, std::string schema, std:
   out.now = found.string(0, 3);
   out.usual_full = real_at(found, 0, 4);
   out.usual_concurrently = real_at(found, 0, 5);
+  out.sources = found.string(0, 6);
   co_return out;
 }
 
+asio::awaitable<void> remember(pg::connection& on, const refresh_record& row, std::string sources) {
+  static const std::string sql =
+      fmt::format(fmt::runtime(remember_sql), state_of("$3::bigint::oid"));
+  std::vector<pg::parameter> values{row.schema, row.name, number(row.oid),
+                                    fmt::format("{}", microseconds(row.started)),
+                                    std::move(sources)};
+  co_await on.query(sql, std::move(values));
+}
+
+asio::awaitable<void> note_checked(pg::connection& on, std::string schema, std::string name) {
+  std::vector<pg::parameter> values;
+  values.emplace_back(std::move(schema));
+  values.emplace_back(std::move(name));
+  co_await on.query(checked_sql, std::move(values));
+}
+
 asio::awaitable<void> record(pg::connection& on, refresh_record row, int keep_days) {
-  static const std::string sql = fmt::format(fmt::runtime(record_sql), state_of("$3::bigint::oid"));
   std::vector<pg::parameter> values{row.schema,
                                     row.name,
                                     number(row.oid),
@@ -175,7 +193,7 @@ asio::awaitable<void> record(pg::connection& on, refresh_record row, int keep_da
                                     text_or_null(row.sqlstate),
                                     text_or_null(row.error),
                                     fmt::format("{}", keep_days)};
-  co_await on.query(sql, std::move(values));
+  co_await on.query(record_sql, std::move(values));
 }
 
 asio::awaitable<std::vector<refresh_record>> history(pg::connection& on, std::string schema,

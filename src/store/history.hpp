@@ -31,8 +31,9 @@ inline constexpr std::string_view keeps_history =
 struct view_memory {
   std::optional<std::int64_t> oid = {};
   std::optional<std::int64_t> data_as_of = {};
-  std::string state = {};  ///< Its row of pg_class when our last refresh had ended, as JSON.
-  std::string now = {};    ///< The same as it is now; empty if the view is not there.
+  std::string sources = {};  ///< What its tables looked like before that refresh, as JSON.
+  std::string state = {};    ///< Its row of pg_class when our last refresh had ended, as JSON.
+  std::string now = {};      ///< The same as it is now; empty if the view is not there.
   std::optional<double> usual_full = {};
   std::optional<double> usual_concurrently = {};
 };
@@ -40,8 +41,15 @@ struct view_memory {
 /// Memory of the view of this name; empty if nothing is known. Needs keeps_history.
 asio::awaitable<view_memory> recall(pg::connection& on, std::string schema, std::string name);
 
-/// Writes a row. One that is done is also what is remembered of the view from now on, and rows that
-/// are older than `keep_days` days go, a few each time. Needs keeps_history.
+/// What is known of the view from now on: that this refresh has made its data, from these sources.
+/// In its transaction, after it.
+asio::awaitable<void> remember(pg::connection& on, const refresh_record& row, std::string sources);
+
+/// That its sources were found unchanged.
+asio::awaitable<void> note_checked(pg::connection& on, std::string schema, std::string name);
+
+/// Writes a row. Rows that are older than `keep_days` days go, a few each time; 0 keeps all. Needs
+/// keeps_history.
 asio::awaitable<void> record(pg::connection& on, refresh_record row, int keep_days);
 
 /// The newest first, of one view or, both names being empty, of all.

@@ -5,7 +5,9 @@
 #include "store/task_statements.hpp"
 #include "tasks/retry.hpp"
 #include "text/quote.hpp"
+#include "views/patience.hpp"
 #include "views/refresh.hpp"
+#include "views/statements.hpp"
 #include <matview/error.hpp>
 
 #include <boost/json/object.hpp>
@@ -43,11 +45,24 @@ views::refresh_task refresh_of(const job& what) {
   const json::object arguments = arguments_of(what);
   const json::value* view = arguments.if_contains("view");
   const json::value* concurrently = arguments.if_contains("concurrently");
-  const bool readable =
-      view != nullptr && view->is_string() && (concurrently == nullptr || concurrently->is_bool());
-  if (!readable) refuse_arguments(what, R"({"view": "sales.daily", "concurrently": true})");
-  return {std::string(view->as_string()),
-          {.concurrently = concurrently != nullptr && concurrently->as_bool()}};
+  const json::value* mode = arguments.if_contains("mode");
+  const json::value* if_changed = arguments.if_contains("if_changed");
+  const bool readable = view != nullptr && view->is_string() &&
+                        (concurrently == nullptr || concurrently->is_bool()) &&
+                        (mode == nullptr || mode->is_string()) &&
+                        (if_changed == nullptr || if_changed->is_bool());
+  if (!readable) refuse_arguments(what, R"({"view": "sales.daily", "mode": "auto"})");
+  views::refresh_task out{std::string(view->as_string()), {}};
+  out.options.concurrently = concurrently != nullptr && concurrently->as_bool();
+  out.options.if_changed = if_changed != nullptr && if_changed->as_bool();
+  if (mode != nullptr) {
+    for (const auto known :
+         {refresh_mode::full, refresh_mode::concurrently, refresh_mode::automatic}) {
+      if (to_string(known) == std::string_view(mode->as_string())) out.options.mode = known;
+    }
+    if (!out.options.mode) refuse_arguments(what, R"("mode": "auto", "full" or "concurrently")");
+  }
+  return out;
 }
 
 std::string sql_of(const job& what) {
@@ -67,13 +82,31 @@ asio::awaitable<void> complete_within(pg::transaction& in, const job& what, std:
 
 // The transaction begins here, so that what runs on the connection next is inside it; and READ
 // COMMITTED, because the heartbeat changes the job's row meanwhile.
-asio::awaitable<void> begin(pg::transaction& in, const stage& on) {
+asio::awaitable<void> begin(pg::transaction& in, const stage& on, std::string_view more = "") {
   const auto executor = co_await asio::this_coro::executor;
   const pg::answer_limit limit(in.on(), executor, on.answer_time);
   co_await in.run(
       fmt::format("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL application_name = "
-                  "'matview worker {}'",
-                  on.worker));
+                  "'matview worker {}'{}{}",
+                  on.worker, more.empty() ? "" : "; ", more));
+}
+
+// Work and completion in one transaction, so that its effect is exactly once.
+asio::awaitable<job_end> refresh_once(pg::connection& on, const job& what,
+                                      const views::refresh_task& task,
+                                      const refresh_options& options, const stage& where,
+                                      int tries) {
+  // The transaction is ours, so that readers may be let pass: refresh_on() takes it for a caller's.
+  const std::string more = options.lock_timeout ? std::string() : views::give_way();
+  const auto work = [&](pg::transaction& in) -> asio::awaitable<bool> {
+    co_await begin(in, where, more);
+    refresh_options copy = options;
+    co_await views::refresh_on(on, task.name, std::move(copy), tries);
+    co_await complete_within(in, what, where.worker);
+    co_return true;
+  };
+  co_await pg::in_transaction(on, work);
+  co_return job_end{.how = job_end::kind::completed};
 }
 
 asio::awaitable<job_end> refresh(const job& what, const views::refresh_task& task,
@@ -81,14 +114,22 @@ asio::awaitable<job_end> refresh(const job& what, const views::refresh_task& tas
   pg::lease leased = co_await on.database->acquire(on.log);
   refresh_options options = task.options;
   options.count_rows = false;
-  const auto work = [&](pg::transaction& in) -> asio::awaitable<bool> {
-    co_await begin(in, on);
-    co_await views::refresh_on(*leased, task.name, options);
-    co_await complete_within(in, what, on.worker);
-    co_return true;
+  options.asked_by = what.schedule.empty() ? refresh_origin::api : refresh_origin::schedule;
+  int tried = 0;
+  const auto once = [&](int tries) {
+    tried = tries;
+    return refresh_once(*leased, what, task, options, on, tries);
   };
-  co_await pg::in_transaction(*leased, work);
-  co_return job_end{.how = job_end::kind::completed};
+  std::optional<error> failure;
+  try {
+    const auto until = std::chrono::steady_clock::now() +
+                       (options.lock_timeout ? std::chrono::minutes(0) : views::all_waits);
+    co_return co_await views::patiently(until, once);
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  co_await views::record_failure(*leased, task.name, options, *failure, tried);
+  throw error(*failure);
 }
 
 asio::awaitable<job_end> run_sql(const job& what, const std::string& sql, const stage& on) {

@@ -32,9 +32,9 @@ std::optional<outside_change> seen_outside(std::string_view then, std::string_vi
     if (differs("writes")) {
       return outside_change{true, refresh_mode::full, "its data is in a new file, written anew"};
     }
-    // An empty result is written without counting a row.
-    return outside_change{false, refresh_mode::none,
-                          "its file is a new one, but no row was written: VACUUM FULL or CLUSTER"};
+    // Nothing was written, or it is not counted yet.
+    return outside_change{true, refresh_mode::full,
+                          "its data is in a new file; VACUUM FULL or CLUSTER would look the same"};
   }
   if (differs("writes")) {
     return outside_change{true, refresh_mode::concurrently, "rows of it were changed in place"};

@@ -15,7 +15,6 @@ struct source_verdict {
 };
 
 /// `then` is what was remembered, as JSON; empty for nothing. Pure.
-[[nodiscard]] source_verdict compare_sources(std::string_view then,
-                                             const store::view_sources& now);
+[[nodiscard]] source_verdict compare_sources(std::string_view then, const store::view_sources& now);
 
 }  // namespace matview::views
