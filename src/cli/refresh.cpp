@@ -66,8 +66,7 @@ command add_refresh(CLI::App& app) {
   add_selection(*parser, *given);
   parser
       ->add_option("--jobs", given->jobs,
-                   "How many views at once, what is upstream first (default: 2, and one after the "
-                   "other where views alone are named)")
+                   "How many views at once (default: 2); what is upstream comes first")
       ->type_name("N");
   parser->add_flag("--dry-run", given->dry_run,
                    "Show the order and the time that is expected; refresh nothing");

@@ -238,7 +238,7 @@ exit_code refresh_now(refresh_many_options options, const context& with) {
 void check_selection(const refresh_arguments& given) {
   const view_selection& which = given.which;
   if (!which.all && which.schemas.empty() && which.names.empty()) {
-    refuse("no view is named", "name views, or ask for --all or a --schema");
+    refuse("a NAME is missing, or --all, or --schema", "see matview refresh --help");
   }
   if (which.all && !which.names.empty()) refuse("--all takes no names", "leave out one of the two");
   if (which.all && !which.schemas.empty()) {

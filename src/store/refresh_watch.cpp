@@ -117,6 +117,7 @@ asio::awaitable<std::vector<refresh_sight>> watch(pg::connection& on,
   std::string sql = fmt::format(fmt::runtime(watch_sql), sees_files ? written_sql : "null");
   const pg::result seen = co_await on.query(std::move(sql), std::move(values));
   std::vector<refresh_sight> out;
+  out.reserve(static_cast<std::size_t>(seen.rows()));
   for (int row = 0; row < seen.rows(); ++row) {
     out.push_back(
         {.new_bytes = seen.is_null(row, 0) ? std::nullopt : std::optional(seen.integer(row, 0)),

@@ -183,6 +183,7 @@ std::vector<index> view_graph::order() const {
   if (out.size() == nodes_.size()) return out;
   std::vector<std::string> names;
   const std::vector<index> round = cycle();
+  names.reserve(round.size() + 1);
   for (const index at : round) names.push_back(nodes_[at].display());
   names.push_back(names.front());
   throw error(errc::invalid_option,

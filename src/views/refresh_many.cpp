@@ -123,7 +123,7 @@ class many_refreshes final {
 
  private:
   struct active {
-    std::size_t step;
+    std::size_t step = 0;
     graph_node view;  // Under the name that it has now.
     clock::time_point began = clock::now();
     std::optional<std::int64_t> old_bytes = {};

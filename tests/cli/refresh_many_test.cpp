@@ -128,7 +128,7 @@ TEST_F(CliRefreshMany, NamesAloneAreRefreshedInTheOrderGivenUnlessJobsAreAskedFo
 }
 
 TEST_F(CliRefreshMany, InterruptedItStopsAndTellsWhatWasNotBegun) {
-  create_gated_view("gated");
+  db.execute("CREATE MATERIALIZED VIEW gated AS " + gated_query());
   db.execute("CREATE MATERIALIZED VIEW behind AS SELECT id FROM gated");
   session gate = close_gate();
   process many = start({"refresh", "gated", "--with-downstream", "--format", "json"});
@@ -145,7 +145,7 @@ TEST_F(CliRefreshMany, InterruptedItStopsAndTellsWhatWasNotBegun) {
 
 TEST_F(CliRefreshMany, ShowsTheProgressOfTheWholeAndOfEach) {
   if (run({"sh", "-c", "command -v script"}).exit_code != 0) GTEST_SKIP() << "no script(1)";
-  create_gated_view("gated");
+  db.execute("CREATE MATERIALIZED VIEW gated AS " + gated_query());
   session gate = close_gate();
   session reader(db.url());
   reader.execute("BEGIN; SELECT id FROM s.far");
@@ -188,7 +188,7 @@ using several = std::vector<bad_refresh>;
 INSTANTIATE_TEST_SUITE_P(
     Each, CliBadRefreshMany,
     testing::ValuesIn(several{
-        {"Nothing", {}, 2, {"no view is named", "--all"}},
+        {"Nothing", {}, 2, {"NAME", "--all", "--schema", "matview refresh --help"}},
         {"AllAndAName", {"--all", "base"}, 2, {"--all takes no names"}},
         {"AllAndASchema", {"--all", "--schema", "s"}, 2, {"exclude each other"}},
         {"ASchemaAndAName", {"base", "--schema", "s"}, 2, {"--schema takes no names"}},

@@ -1,3 +1,4 @@
+#include "fake_servers.hpp"
 #include "views_fixture.hpp"
 
 #include <boost/asio/thread_pool.hpp>
@@ -249,6 +250,57 @@ TEST_F(RefreshMany, TellsALostConnectionAndGoesOn) {
   EXPECT_TRUE(contains(gated.reason, "looked up again, the view is as it was")) << gated.reason;
   EXPECT_EQ(view_of(summary, "public.behind").reason, "upstream public.gated failed");
   EXPECT_EQ(summary.count(refresh_outcome::done), 5U);
+}
+
+TEST_F(RefreshMany, LooksUpAgainWhetherALostCommitHasHappened) {
+  db.execute("CREATE UNIQUE INDEX ON base (id)");
+  proxy between(db.url());
+  configure({{"default", between.url()}});
+  for (const bool concurrently : {false, true}) {
+    SCOPED_TRACE(concurrently);
+    const refresh_many_options options{.which = {.names = {"base"}},
+                                       .each = {.concurrently = concurrently}};
+    between.arrange("COMMIT", proxy::fate::lose_reply);
+    const refreshed_view there = refresh_many(options).views.at(0);
+    EXPECT_EQ(there.outcome, refresh_outcome::done) << there.reason;
+    EXPECT_TRUE(contains(there.reason, "looked up again, the view has been refreshed"));
+
+    between.arrange("COMMIT", proxy::fate::lose_request);
+    const refreshed_view not_there = refresh_many(options).views.at(0);
+    EXPECT_EQ(not_there.outcome, refresh_outcome::failed);
+    EXPECT_EQ(not_there.failure->code(), errc::in_doubt);
+    EXPECT_TRUE(contains(not_there.reason, "looked up again, the view is as it was"))
+        << not_there.reason;
+  }
+  configure({});
+}
+
+TEST_F(RefreshMany, GoesOnAfterTheServerHasCrashed) {
+  private_server server;
+  server.start();
+  session on(server.url());
+  on.execute(
+      "CREATE TABLE t AS SELECT 1 AS id; CREATE MATERIALIZED VIEW other AS SELECT id FROM t;"
+      "CREATE MATERIALIZED VIEW gated AS SELECT id FROM t WHERE " +
+      gate::condition() +
+      "; CREATE MATERIALIZED VIEW behind AS SELECT id FROM gated;"
+      "INSERT INTO t VALUES (2); SELECT pg_advisory_lock(4711)");
+  configure({{"default", server.url()}});
+  background many(arefresh_many({.which = {.all = true}, .jobs = 1}));
+  session watcher(server.url());
+  ASSERT_TRUE(eventually([&] {
+    return watcher.query_one(
+               "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT "
+               "granted") == "1";
+  }));
+  server.kill_now();
+  server.start();
+  const refresh_summary summary = many.get();
+  EXPECT_EQ(view_of(summary, "public.gated").outcome, refresh_outcome::failed);
+  EXPECT_TRUE(contains(view_of(summary, "public.gated").reason, "looked up again"));
+  EXPECT_EQ(view_of(summary, "public.behind").outcome, refresh_outcome::upstream_failed);
+  EXPECT_EQ(view_of(summary, "public.other").outcome, refresh_outcome::done);
+  configure({});
 }
 
 TEST_F(RefreshMany, CancelledItStopsWhatRunsAndTellsOfEach) {
