@@ -99,8 +99,8 @@ TEST_F(ReadGraph, ShowsFunctionsThatItCannotSeeThroughAndNoOthers) {
   db.execute(
       "CREATE TABLE t (id int);"
       "CREATE FUNCTION dark() RETURNS bigint LANGUAGE plpgsql AS "
-      "$$BEGIN RETURN (SELECT count(*) FROM t); END$$;"
-      "CREATE FUNCTION text_body() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM t';"
+      "$$BEGIN RETURN (SELECT count(*) FROM public.t); END$$;"
+      "CREATE FUNCTION text_body() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM public.t';"
       "CREATE FUNCTION pure(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1; END';"
       "CREATE MATERIALIZED VIEW m AS SELECT dark(), text_body(), pure(1), lower('A')");
   const view_graph graph = read_graph();

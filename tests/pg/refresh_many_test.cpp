@@ -92,7 +92,7 @@ TEST_F(RefreshMany, TakesASchemaInTheOrderThatLeadsThroughOthers) {
 TEST_F(RefreshMany, GoesByDeclaredDependenciesToo) {
   db.execute(
       "CREATE FUNCTION dark() RETURNS bigint LANGUAGE plpgsql AS "
-      "$$BEGIN RETURN (SELECT count(*) FROM top); END$$");
+      "$$BEGIN RETURN (SELECT count(*) FROM public.top); END$$");
   create_matview("a_first_by_name", "SELECT dark() AS n");
   declare_dependencies("a_first_by_name", {"top"});
   static_cast<void>(refresh_many({.which = {.all = true}, .jobs = 4}));
