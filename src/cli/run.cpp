@@ -31,9 +31,9 @@ std::atomic<bool> asked_to_stop = false;
 // The event loop with what runs beside the work: signals and the progress line.
 class supervisor final {
  public:
-  supervisor(const terminal& screen, std::string what)
+  supervisor(const terminal& screen, progress_lines lines)
       : screen_(screen),
-        what_(std::move(what)),
+        lines_(std::move(lines)),
         signals_(loop_, SIGINT, SIGTERM, SIGHUP),
         ticker_(loop_) {}
 
@@ -72,7 +72,7 @@ class supervisor final {
     signals_.async_wait([this](const boost::system::error_code& ended, int) {
       if (ended) return;
       if (asked_to_stop.exchange(true)) ::_exit(130);
-      what_ += ", stopping";
+      stopping_ = true;
       stop_.emit(asio::cancellation_type::terminal);  // What every coroutine lets through.
       await_signal();
     });
@@ -83,13 +83,14 @@ class supervisor final {
     ticker_.async_wait([this](const boost::system::error_code& ended) {
       if (ended) return;
       const auto passed = std::chrono::duration_cast<std::chrono::seconds>(clock::now() - began_);
-      screen_.progress(fmt::format("{}, {} s", what_, passed.count()));
+      screen_.progress(lines_(passed, stopping_));
       await_tick(next_progress);
     });
   }
 
   const terminal& screen_;
-  std::string what_;
+  progress_lines lines_;
+  bool stopping_ = false;
   clock::time_point began_ = clock::now();
   asio::io_context loop_{1};
   asio::cancellation_signal stop_;
@@ -101,7 +102,14 @@ class supervisor final {
 
 void run_interruptibly(const terminal& screen, const std::string& what,
                        asio::awaitable<void> work) {
-  supervisor(screen, what).run(std::move(work));
+  const auto line = [&what](std::chrono::seconds passed, bool stopping) {
+    return fmt::format("{}{}, {} s", what, stopping ? ", stopping" : "", passed.count());
+  };
+  supervisor(screen, line).run(std::move(work));
+}
+
+void run_interruptibly(const terminal& screen, progress_lines lines, asio::awaitable<void> work) {
+  supervisor(screen, std::move(lines)).run(std::move(work));
 }
 
 bool interrupted() noexcept {

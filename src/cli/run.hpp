@@ -4,6 +4,7 @@
 #include "pg/asio.hpp"
 #include <matview/error.hpp>
 
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -14,6 +15,11 @@ namespace matview::cli {
 /// terminal sees `what` and the time that has passed.
 /// @throws what `work` throws.
 void run_interruptibly(const terminal& screen, const std::string& what, asio::awaitable<void> work);
+
+/// The same, with what the person sees in the hand of the caller: `lines` of the time that has
+/// passed and of whether it is stopping.
+using progress_lines = std::function<std::string(std::chrono::seconds passed, bool stopping)>;
+void run_interruptibly(const terminal& screen, progress_lines lines, asio::awaitable<void> work);
 
 /// Whether a signal has asked this process to stop.
 [[nodiscard]] bool interrupted() noexcept;

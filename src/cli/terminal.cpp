@@ -5,8 +5,10 @@
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -28,6 +30,28 @@ bool is_set(const char* variable) {
 bool is_dumb() {
   const char* term = std::getenv("TERM");
   return term != nullptr && std::string_view(term) == "dumb";
+}
+
+struct terminal_size {
+  std::size_t rows;
+  std::size_t columns;
+};
+
+terminal_size size_of_terminal() {
+  winsize told{};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &told) != 0 || told.ws_row < 2 || told.ws_col < 2) {
+    return {24, 80};
+  }
+  return {told.ws_row, told.ws_col};
+}
+
+std::string_view first_characters(std::string_view text, std::size_t most) {
+  std::size_t characters = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const bool begins = (static_cast<unsigned char>(text[at]) & 0xC0U) != 0x80U;
+    if (begins && characters++ == most) return text.substr(0, at);
+  }
+  return text;
 }
 
 std::string indented(std::string_view text) {
@@ -69,10 +93,25 @@ void terminal::note(std::string_view line) const {
   put(fmt::format("matview: {}\n", line));
 }
 
-void terminal::progress(std::string_view line) const {
-  if (!interactive_ || (line.empty() && !progress_shown_)) return;
-  progress_shown_ = !line.empty();
-  put(fmt::format("\r\x1b[K{}", line));
+void terminal::progress(std::string_view lines) const {
+  if (!interactive_ || (lines.empty() && progress_lines_ == 0)) return;
+  std::string out = "\r\x1b[K";
+  for (std::size_t above = 1; above < progress_lines_; ++above) out += "\x1b[1A\x1b[K";
+  progress_lines_ = lines.empty() ? 0 : 1;
+  if (lines.find('\n') == std::string_view::npos) {
+    out += lines;
+  } else {
+    const auto [rows, columns] = size_of_terminal();
+    progress_lines_ = 0;
+    while (!lines.empty() && progress_lines_ + 1 < rows) {
+      const std::size_t end = std::min(lines.find('\n'), lines.size());
+      if (progress_lines_ > 0) out += "\n";
+      out += first_characters(lines.substr(0, end), columns - 1);
+      ++progress_lines_;
+      lines.remove_prefix(std::min(end + 1, lines.size()));
+    }
+  }
+  put(out);
   std::fflush(stderr);
 }
 

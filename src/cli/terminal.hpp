@@ -4,6 +4,7 @@
 #include <matview/error.hpp>
 #include <matview/log.hpp>
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -25,8 +26,9 @@ class terminal final {
   /// Whether progress is shown: stderr is a terminal, and not --quiet.
   [[nodiscard]] bool interactive() const noexcept { return interactive_; }
 
-  /// Replaces the progress line; an empty text clears it.
-  void progress(std::string_view line) const;
+  /// Replaces the progress; an empty text clears it. Of several lines each is cut to the width of
+  /// the terminal, since one that runs over could not be taken back, and so is their number.
+  void progress(std::string_view lines) const;
 
   /// For the library: its warnings and notices, and with --verbose every statement.
   [[nodiscard]] log_sink log() const;
@@ -39,7 +41,7 @@ class terminal final {
   bool verbose_;
   bool interactive_;
   bool color_;
-  mutable bool progress_shown_ = false;
+  mutable std::size_t progress_lines_ = 0;  // Shown now.
 };
 
 }  // namespace matview::cli

@@ -28,6 +28,9 @@ class database final : public std::enable_shared_from_this<database> {
   /// The same database with a pool of its own, for one who keeps connections: a worker.
   [[nodiscard]] std::shared_ptr<database> with_pool_of(std::size_t size) const;
 
+  /// How many connections of its pool may be open at once.
+  [[nodiscard]] std::size_t pool_size() const noexcept { return settings_.pool_size; }
+
   [[nodiscard]] const std::string& url() const noexcept { return settings_.url; }
 
  private:
