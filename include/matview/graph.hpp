@@ -124,9 +124,9 @@ struct graph_options {
 /// through plain views and functions at any depth, and what has been declared. What the graph
 /// cannot see is said in docs/graph.md.
 ///
-/// One statement, no locks on what it tells about. Errors, cancellation and threads are as in
-/// views.hpp. A schema that the role may not use is told by graph_node::accessible: the catalog is
-/// open to every role.
+/// One round trip to the server, no locks on what it tells about. Errors, cancellation and threads
+/// are as in views.hpp. A schema that the role may not use is told by graph_node::accessible: the
+/// catalog is open to every role.
 [[nodiscard]] view_graph read_graph(const graph_options& options = {});
 [[nodiscard]] boost::asio::awaitable<view_graph> aread_graph(
     graph_options options = graph_options());
