@@ -45,8 +45,7 @@ struct graph_node {
   bool accessible = true;  ///< Whether the role may use the schema.
   bool in_path = false;    ///< Whether the session means it by its name alone.
   bool opaque = false;     ///< A function whose body cannot be read for what it depends on.
-  std::optional<std::int64_t> bytes = {};  ///< Of a materialized view's heap, as
-                                           ///< matview_info::bytes unset while it is locked.
+  std::optional<std::int64_t> bytes = {};  ///< Of a materialized view: as in matview_info.
 
   /// `sales.Daily`, `sales."two words"`: as this library takes it, and quoted where it does not.
   [[nodiscard]] std::string display() const;
