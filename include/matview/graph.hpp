@@ -45,8 +45,7 @@ struct graph_node {
   bool accessible = true;  ///< Whether the role may use the schema.
   bool in_path = false;    ///< Whether the session means it by its name alone.
   bool opaque = false;     ///< A function whose body cannot be read for what it depends on.
-  std::optional<std::int64_t> bytes = {};  ///< Of a materialized view's heap, as
-                                           ///< matview_info::bytes unset while it is locked.
+  std::optional<std::int64_t> bytes = {};  ///< Of a materialized view: as in matview_info.
 
   /// `sales.Daily`, `sales."two words"`: as this library takes it, and quoted where it does not.
   [[nodiscard]] std::string display() const;
@@ -124,9 +123,9 @@ struct graph_options {
 /// through plain views and functions at any depth, and what has been declared. What the graph
 /// cannot see is said in docs/graph.md.
 ///
-/// One statement, no locks on what it tells about. Errors, cancellation and threads are as in
-/// views.hpp. A schema that the role may not use is told by graph_node::accessible: the catalog is
-/// open to every role.
+/// One round trip to the server, no locks on what it tells about. Errors, cancellation and threads
+/// are as in views.hpp. A schema that the role may not use is told by graph_node::accessible: the
+/// catalog is open to every role.
 [[nodiscard]] view_graph read_graph(const graph_options& options = {});
 [[nodiscard]] boost::asio::awaitable<view_graph> aread_graph(
     graph_options options = graph_options());

@@ -24,7 +24,7 @@ struct graph_rows {
   std::vector<broken_declaration> broken;
 };
 
-/// One statement in one round trip, whether the schema `matview` is there or not.
+/// One message, one round trip, whether the schema `matview` is there or not.
 asio::awaitable<graph_rows> read_graph(pg::connection& on);
 
 /// `"schema"."name"` of the relation that the session means, as declarations spell it; nothing if

@@ -127,7 +127,6 @@ class many_refreshes final {
     graph_node view;  // Under the name that it has now.
     clock::time_point began = clock::now();
     std::optional<std::int64_t> old_bytes = {};
-    bool refreshing = false;
     asio::cancellation_signal stop = {};
   };
   using active_place = std::list<active>::iterator;
@@ -270,9 +269,8 @@ class many_refreshes final {
     co_return co_await store::look_at(*leased, plan_[mine.step].view);
   }
 
-  asio::awaitable<refresh_report> refresh(active& mine) {
+  asio::awaitable<refresh_report> refresh(const active& mine) const {
     const std::string name = mine.view.schema + '.' + mine.view.name;
-    mine.refreshing = true;
     return arefresh_matview(name, options_.each);
   }
 

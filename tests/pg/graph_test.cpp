@@ -166,7 +166,7 @@ TEST_F(ReadGraph, FindsACycleThatAReplacedFunctionHasMade) {
             errc::invalid_option);
 }
 
-TEST_F(ReadGraph, IsOneStatementWithAndWithoutTheSchema) {
+TEST_F(ReadGraph, IsOneMessageWithAndWithoutTheSchema) {
   for (const bool with_schema : {false, true}) {
     SCOPED_TRACE(with_schema);
     if (with_schema) {
@@ -191,7 +191,9 @@ TEST_F(ReadGraph, ReadsTwoThousandViewsInChainsOfFifty) {
       "  CASE WHEN i % 5 = 2 THEN 'VIEW' ELSE 'MATERIALIZED VIEW' END, c, i, "
       "  CASE WHEN i = 1 THEN 'base' ELSE format('c%s_%s', c, i - 1) END, "
       "  CASE WHEN i % 5 = 2 THEN '' ELSE 'WITH NO DATA' END); "
-      "END LOOP; END LOOP; END$$");
+      "END LOOP; END LOOP; END$$;"
+      "ANALYZE");  // With statistics the planner expects, and would prepare for, a great deal more.
+  static_cast<void>(read_graph());  // Connects.
   const auto begin = std::chrono::steady_clock::now();
   const view_graph graph = read_graph();
   const auto taken = std::chrono::steady_clock::now() - begin;
