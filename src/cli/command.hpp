@@ -33,6 +33,7 @@ command add_create(CLI::App& app);
 command add_refresh(CLI::App& app);
 command add_drop(CLI::App& app);
 command add_list(CLI::App& app);
+command add_doctor(CLI::App& app);
 command add_cron(CLI::App& app);
 command add_demo(CLI::App& app);
 command add_schedule(CLI::App& app);
