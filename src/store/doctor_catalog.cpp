@@ -28,7 +28,7 @@ select pg_catalog.quote_ident(current_user),
 constexpr std::string_view views_sql = R"(
 select c.oid, n.nspname, c.relname, pg_catalog.format('%I.%I', n.nspname, c.relname),
        pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner)),
-       c.relispopulated, index.usable, index.invalid, index.some,
+       c.relispopulated, index.usable, index.invalid, index.valid,
        pg_catalog.pg_has_role(c.relowner, 'USAGE') {maintain},
        pg_catalog.has_table_privilege(c.oid, 'SELECT'),
        c.reltuples, c.relallvisible,
@@ -67,7 +67,7 @@ select c.oid, n.nspname, c.relname, pg_catalog.format('%I.%I', n.nspname, c.reln
     select coalesce(pg_catalog.bool_or(i.indisvalid and fits), false) as usable,
            pg_catalog.min(i.indexrelid::pg_catalog.regclass::pg_catalog.text)
              filter (where fits and not i.indisvalid) as invalid,
-           coalesce(pg_catalog.bool_or(i.indisvalid), false) as some,
+           pg_catalog.count(*) filter (where i.indisvalid) as valid,
            pg_catalog.sum(pg_catalog.pg_stat_get_numscans(i.indexrelid))::pg_catalog.int8 as scans
       from pg_catalog.pg_index i,
            lateral (select i.indisunique and i.indimmediate and i.indpred is null
@@ -193,7 +193,7 @@ select sort, name, schema
  where not built_in
  order by sort, name, schema collate "C")";
 
-constexpr std::string_view schedules_readable_sql = R"(
+constexpr std::string_view own_tables_sql = R"(
 select s.id is not null,
        coalesce(pg_catalog.has_schema_privilege(s.schema, 'USAGE')
                 and pg_catalog.has_table_privilege(s.id, 'SELECT'), false),
@@ -223,6 +223,16 @@ select s.name, coalesce(s.args ->> 'view', ''), v.id,
                        s.args ->> 'view', '[^.]+', '"\&"', 'g'))::pg_catalog.oid end as id) as v
  where s.task = 'refresh' and s.paused_at is null
  order by s.name collate "C")";
+
+constexpr std::string_view refresh_counts_sql = R"(
+select c.oid, pg_catalog.count(*) filter (where r.mode = 'full'),
+       pg_catalog.count(*) filter (where r.mode = 'concurrently')
+  from matview.refresh r
+  join pg_catalog.pg_namespace n on n.nspname = r.schema
+  join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = r.name
+ where r.outcome = 'done'
+   and r.started_at >= pg_catalog.now() - $1::pg_catalog.int8 * interval '1 second'
+ group by c.oid)";
 
 // Who may: the owner of the view or of the database, or, since 17, who has MAINTAIN. Others get a
 // warning, not an error. Counters say too late that a view was analyzed; the catalog says it at
@@ -295,7 +305,7 @@ view_facts view_at(const pg::result& from, int row) {
   out.populated = from.boolean(row, column++);
   out.unique_index = from.boolean(row, column++);
   out.invalid_index = from.string(row, column++);
-  out.any_index = from.boolean(row, column++);
+  out.indexes = from.integer(row, column++);
   out.may_refresh = from.boolean(row, column++);
   out.may_read = from.boolean(row, column++);
   out.rows = number(from, row, column++);
@@ -346,6 +356,12 @@ schedule_facts schedule_at(const pg::result& from, int row) {
           .every = duration(from, row, 6),
           .timeout = duration(from, row, 7),
           .usual_duration = duration(from, row, 8)};
+}
+
+refresh_counts refresh_counts_at(const pg::result& from, int row) {
+  return {.view = from.integer(row, 0),
+          .full = from.integer(row, 1),
+          .concurrently = from.integer(row, 2)};
 }
 
 template <class Fact, class Read>
@@ -425,19 +441,29 @@ asio::awaitable<std::vector<name_facts>> read_names(pg::connection& on,
   co_return out;
 }
 
-asio::awaitable<schedules_read> read_schedules(pg::connection& on) {
-  schedules_read out;
-  const pg::result readable = co_await on.query(std::string(schedules_readable_sql));
-  out.there = readable.boolean(0, 0);
-  out.allowed = readable.boolean(0, 1);
-  if (!out.allowed) co_return out;
+asio::awaitable<own_tables> find_own_tables(pg::connection& on) {
+  const pg::result found = co_await on.query(std::string(own_tables_sql));
+  own_tables out;
+  out.schedules = found.boolean(0, 0);
+  out.schedules_readable = found.boolean(0, 1);
+  out.history_readable = found.boolean(0, 2);
+  co_return out;
+}
+
+asio::awaitable<std::vector<schedule_facts>> read_schedules(pg::connection& on, bool with_history) {
   std::string sql(schedules_sql);
   constexpr std::string_view place = "{duration}";
-  const bool history = readable.boolean(0, 2);
-  sql.replace(sql.find(place), place.size(), history ? median_duration : "NULL::pg_catalog.int8");
+  sql.replace(sql.find(place), place.size(),
+              with_history ? median_duration : "NULL::pg_catalog.int8");
   const pg::result found = co_await on.query(std::move(sql));
-  out.schedules = all<schedule_facts>(found, schedule_at);
-  co_return out;
+  co_return all<schedule_facts>(found, schedule_at);
+}
+
+asio::awaitable<std::vector<refresh_counts>> read_refresh_counts(pg::connection& on,
+                                                                 std::chrono::seconds counting) {
+  auto bound = values(fmt::format("{}", counting.count()));
+  const pg::result found = co_await on.query(std::string(refresh_counts_sql), std::move(bound));
+  co_return all<refresh_counts>(found, refresh_counts_at);
 }
 
 asio::awaitable<upkeep_facts> read_upkeep(pg::connection& on, const std::string& quoted) {

@@ -26,11 +26,11 @@ struct view_facts {
   bool populated = false;
   bool unique_index = false;       ///< One that REFRESH ... CONCURRENTLY can use.
   std::string invalid_index = {};  ///< A unique one that would do, had its creation not failed.
-  bool any_index = false;
-  bool may_refresh = false;                ///< The current role.
-  bool may_read = false;                   ///< The current role.
-  double rows = -1;                        ///< pg_class.reltuples: -1 is unknown.
-  std::int64_t visible_pages = 0;          ///< Marked all-visible when it was last vacuumed.
+  std::int64_t indexes = 0;        ///< Valid ones.
+  bool may_refresh = false;        ///< The current role.
+  bool may_read = false;           ///< The current role.
+  double rows = -1;                ///< pg_class.reltuples: -1 is unknown.
+  std::int64_t visible_pages = 0;  ///< Marked all-visible when it was last vacuumed.
   std::optional<std::int64_t> pages = {};  ///< Now.
   std::optional<double> row_bytes = {};    ///< Average, aligned, if statistics can be read.
   double fill = 1;                         ///< How full its pages are made: fillfactor.
@@ -38,7 +38,7 @@ struct view_facts {
   std::int64_t dead_rows = 0;
   std::int64_t changed_rows = 0;  ///< Since the last ANALYZE.
   bool analyzed = false;
-  std::int64_t scans = 0;
+  std::int64_t scans = 0;       ///< Of it and of its indexes, by whomever.
   std::int64_t dependents = 0;  ///< Views, rules and functions that name it.
 };
 
@@ -86,6 +86,13 @@ struct name_facts {
   std::vector<std::string> schemas = {};  ///< Quoted; where it is.
 };
 
+/// How often the history says that a view was refreshed since the server counts.
+struct refresh_counts {
+  oid view = 0;
+  std::int64_t full = 0;
+  std::int64_t concurrently = 0;
+};
+
 /// A schedule that refreshes a view and is not paused.
 struct schedule_facts {
   std::string name = {};
@@ -124,13 +131,20 @@ asio::awaitable<std::vector<name_facts>> read_names(pg::connection& on,
                                                     const std::vector<std::string>& sorts,
                                                     const std::vector<std::string>& names);
 
-/// Whether schedules can be read, and what of them.
-struct schedules_read {
-  bool there = false;    ///< The database has schedules.
-  bool allowed = false;  ///< And the role may read them.
-  std::vector<schedule_facts> schedules = {};
+/// What of the tool's own tables can be read.
+struct own_tables {
+  bool schedules = false;           ///< The database has schedules.
+  bool schedules_readable = false;  ///< And the role may read them.
+  bool history_readable = false;    ///< The same of the history of refreshes.
 };
-asio::awaitable<schedules_read> read_schedules(pg::connection& on);
+asio::awaitable<own_tables> find_own_tables(pg::connection& on);
+
+/// @param with_history  whether the history may be read, for how long refreshes usually take.
+asio::awaitable<std::vector<schedule_facts>> read_schedules(pg::connection& on, bool with_history);
+
+/// @param counting  how long ago the server began to count.
+asio::awaitable<std::vector<refresh_counts>> read_refresh_counts(pg::connection& on,
+                                                                 std::chrono::seconds counting);
 
 /// What the upkeep of one view goes by.
 struct upkeep_facts {

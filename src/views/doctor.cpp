@@ -183,8 +183,12 @@ asio::awaitable<doctor_report> examine_on(pg::connection& on, const request& ask
   const auto unreadable = co_await store::read_unreadable(on, oids);
   const name_questions questions = questions_about(functions);
   around.names = co_await store::read_names(on, questions.sorts, questions.names);
-  store::schedules_read read = co_await store::read_schedules(on);
-  if (read.there && !read.allowed) {
+  const store::own_tables own = co_await store::find_own_tables(on);
+  std::vector<store::schedule_facts> schedules;
+  if (own.schedules_readable) {
+    schedules = co_await store::read_schedules(on, own.history_readable);
+    schedules = chosen(std::move(schedules), asked, views);
+  } else if (own.schedules) {
     report.unseen.emplace_back(
         "this role may not read matview.schedule: no schedule was looked at");
   }
@@ -192,7 +196,10 @@ asio::awaitable<doctor_report> examine_on(pg::connection& on, const request& ask
     report.unseen.emplace_back(
         "track_counts is off: what is read, changed and dead nobody has counted");
   }
-  const auto schedules = chosen(std::move(read.schedules), asked, views);
+  std::vector<store::refresh_counts> refreshes;
+  if (own.history_readable) {
+    refreshes = co_await store::read_refresh_counts(on, around.server.counting);
+  }
   report.schedules = schedules.size();
 
   const auto until = std::chrono::steady_clock::now() + asked.probe_limit;
@@ -203,6 +210,10 @@ asio::awaitable<doctor_report> examine_on(pg::connection& on, const request& ask
                    .unreadable = of_view(unreadable, facts.id)};
     for (const auto& expression : of_view(expressions, facts.id)) {
       view.words.push_back(expression.word);
+    }
+    // A full refresh scans the view for each index, a concurrent one to compare it.
+    for (const auto& done : of_view(refreshes, facts.id)) {
+      view.refresh_scans += done.full * facts.indexes + done.concurrently;
     }
     view.scheduled_concurrently = std::any_of(
         schedules.begin(), schedules.end(),

@@ -311,7 +311,7 @@ void judge_statistics(const view_case& view, std::vector<finding>& out) {
 void judge_visibility(const view_case& view, std::vector<finding>& out) {
   const view_facts& facts = view.facts;
   const std::int64_t pages = facts.pages.value_or(0);
-  if (!facts.any_index || pages < least_pages) return;
+  if (facts.indexes == 0 || pages < least_pages) return;
   const double visible = static_cast<double>(facts.visible_pages) / static_cast<double>(pages);
   if (visible >= 0.5) return;
   out.push_back(
@@ -351,8 +351,10 @@ void judge_bloat(const view_case& view, const surroundings& around, std::vector<
 
 void judge_use(const view_case& view, const surroundings& around, std::vector<finding>& out) {
   const view_facts& facts = view.facts;
-  if (!facts.populated || !around.server.counts || facts.scans > 0 || facts.dependents > 0 ||
-      around.server.counting < around.unread_for) {
+  // An index that is built scans the view, and nobody knows when that was.
+  const std::int64_t own_scans = facts.indexes + view.refresh_scans;
+  if (!facts.populated || !around.server.counts || facts.scans > own_scans ||
+      facts.dependents > 0 || around.server.counting < around.unread_for) {
     return;
   }
   out.push_back(

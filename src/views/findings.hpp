@@ -28,6 +28,7 @@ struct view_case {
   std::vector<store::function_facts> functions = {};
   std::vector<std::string> words = {};  ///< CURRENT_DATE and its kind.
   std::vector<store::unreadable_relation> unreadable = {};
+  std::int64_t refresh_scans = 0;       ///< Scans by refreshes, at least, by the history.
   bool scheduled_concurrently = false;  ///< By a schedule that is not paused.
 };
 

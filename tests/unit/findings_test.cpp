@@ -20,7 +20,8 @@ view_case sound_view() {
   facts.id = 1;
   facts.quoted = "public.v";
   facts.owner = "ann";
-  facts.populated = facts.unique_index = facts.any_index = true;
+  facts.populated = facts.unique_index = true;
+  facts.indexes = 1;
   facts.may_refresh = facts.may_read = facts.analyzed = true;
   facts.rows = 20'000;
   facts.live_rows = 20'000;
@@ -120,7 +121,7 @@ TEST(Findings, VisibilityMattersWithAnIndexAndHalfOfThePagesUnmarked) {
   EXPECT_EQ(kinds(findings_of(view, usual_server())), only{});
   view.facts.visible_pages = 49;
   EXPECT_EQ(kinds(findings_of(view, usual_server())), only{finding_kind::index_only_scans_lost});
-  view.facts.any_index = false;
+  view.facts.indexes = 0;
   EXPECT_EQ(kinds(findings_of(view, usual_server())), only{});
 }
 
@@ -137,6 +138,19 @@ TEST(Findings, UnusedIsOnlyWhatWasCountedForLongEnough) {
   around.server.counts = false;
   EXPECT_EQ(kinds(findings_of(view, around)), only{});
   view.facts.dependents = 1;
+  EXPECT_EQ(kinds(findings_of(view, usual_server())), only{});
+}
+
+TEST(Findings, UnusedIsWhatOnlyItsRefreshesHaveScanned) {
+  view_case view = sound_view();
+  view.facts.indexes = 2;
+  view.facts.scans = 2;  // Each index was built once.
+  EXPECT_EQ(kinds(findings_of(view, usual_server())), only{finding_kind::unused});
+  view.facts.scans = 16;
+  EXPECT_EQ(kinds(findings_of(view, usual_server())), only{});
+  view.refresh_scans = 14;
+  EXPECT_EQ(kinds(findings_of(view, usual_server())), only{finding_kind::unused});
+  view.facts.scans = 17;
   EXPECT_EQ(kinds(findings_of(view, usual_server())), only{});
 }
 
