@@ -15,6 +15,7 @@ constexpr int maintain_version = 170'000;
 
 constexpr std::string_view server_sql = R"(
 select pg_catalog.quote_ident(current_user),
+       pg_catalog.quote_ident(pg_catalog.current_database()),
        pg_catalog.current_setting('block_size')::pg_catalog.int8,
        pg_catalog.current_setting('track_counts')::pg_catalog.bool,
        pg_catalog.floor(extract(epoch from pg_catalog.now() - since.at))::pg_catalog.int8,
@@ -29,6 +30,7 @@ constexpr std::string_view views_sql = R"(
 select c.oid, n.nspname, c.relname, pg_catalog.format('%I.%I', n.nspname, c.relname),
        pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner)),
        c.relispopulated, index.usable, index.invalid, index.valid,
+       pg_catalog.has_database_privilege(c.relowner, pg_catalog.current_database(), 'TEMPORARY'),
        pg_catalog.pg_has_role(c.relowner, 'USAGE') {maintain},
        pg_catalog.has_table_privilege(c.oid, 'SELECT'),
        c.reltuples, c.relallvisible,
@@ -138,6 +140,21 @@ select u.view,
   join pg_catalog.pg_namespace n on n.oid = p.pronamespace
   join pg_catalog.pg_language l on l.oid = p.prolang
  order by u.view, 2)";
+
+constexpr std::string_view called_sql = R"(
+select 0,
+       pg_catalog.format('%I.%I(%s)', n.nspname, p.proname,
+                         pg_catalog.pg_get_function_identity_arguments(p.oid)),
+       p.proname, n.nspname, '', l.lanname, p.prosrc,
+       exists (select from pg_catalog.unnest(p.proconfig) as c where c like 'search\_path=%'),
+       p.provolatile, true
+  from rows from (pg_catalog.unnest($1::pg_catalog.text[]),
+                  pg_catalog.unnest($2::pg_catalog.text[])) as asked (schema, name)
+  join pg_catalog.pg_namespace n on n.nspname = asked.schema
+  join pg_catalog.pg_proc p on p.pronamespace = n.oid and p.proname = asked.name
+  join pg_catalog.pg_language l on l.oid = p.prolang
+ where l.lanname in ('sql', 'plpgsql') and n.nspname <> 'pg_catalog'
+ order by 2)";
 
 // 0 to 8 are the members of SQLValueFunctionOp that tell the time, in all versions from 10 on.
 constexpr std::string_view expressions_sql = R"(
@@ -306,6 +323,7 @@ view_facts view_at(const pg::result& from, int row) {
   out.unique_index = from.boolean(row, column++);
   out.invalid_index = from.string(row, column++);
   out.indexes = from.integer(row, column++);
+  out.owner_may_temporary = from.boolean(row, column++);
   out.may_refresh = from.boolean(row, column++);
   out.may_read = from.boolean(row, column++);
   out.rows = number(from, row, column++);
@@ -379,10 +397,11 @@ asio::awaitable<server_facts> read_server(pg::connection& on) {
   server_facts out;
   out.version = on.server_version();
   out.role = found.string(0, 0);
-  out.block_bytes = found.integer(0, 1);
-  out.counts = found.boolean(0, 2);
-  out.counting = std::chrono::seconds(found.integer(0, 3));
-  out.counting_since = found.string(0, 4);
+  out.database = found.string(0, 1);
+  out.block_bytes = found.integer(0, 2);
+  out.counts = found.boolean(0, 3);
+  out.counting = std::chrono::seconds(found.integer(0, 4));
+  out.counting_since = found.string(0, 5);
   co_return out;
 }
 
@@ -406,6 +425,14 @@ asio::awaitable<std::vector<function_facts>> read_functions(pg::connection& on,
   std::string sql = std::string(rules_sql) + std::string(functions_sql);
   auto bound = values(views);
   const pg::result found = co_await on.query(std::move(sql), std::move(bound));
+  co_return all<function_facts>(found, function_at);
+}
+
+asio::awaitable<std::vector<function_facts>> read_called(pg::connection& on,
+                                                         const std::vector<std::string>& schemas,
+                                                         const std::vector<std::string>& names) {
+  auto bound = values(pg::array_literal(schemas), pg::array_literal(names));
+  const pg::result found = co_await on.query(std::string(called_sql), std::move(bound));
   co_return all<function_facts>(found, function_at);
 }
 

@@ -24,13 +24,14 @@ struct view_facts {
   std::string quoted;  ///< `"schema"."name"`, quoted where it has to be.
   std::string owner;   ///< As SQL takes it.
   bool populated = false;
-  bool unique_index = false;       ///< One that REFRESH ... CONCURRENTLY can use.
-  std::string invalid_index = {};  ///< A unique one that would do, had its creation not failed.
-  std::int64_t indexes = 0;        ///< Valid ones.
-  bool may_refresh = false;        ///< The current role.
-  bool may_read = false;           ///< The current role.
-  double rows = -1;                ///< pg_class.reltuples: -1 is unknown.
-  std::int64_t visible_pages = 0;  ///< Marked all-visible when it was last vacuumed.
+  bool unique_index = false;        ///< One that REFRESH ... CONCURRENTLY can use.
+  std::string invalid_index = {};   ///< A unique one that would do, had its creation not failed.
+  std::int64_t indexes = 0;         ///< Valid ones.
+  bool owner_may_temporary = true;  ///< Make temporary tables in this database.
+  bool may_refresh = false;         ///< The current role.
+  bool may_read = false;            ///< The current role.
+  double rows = -1;                 ///< pg_class.reltuples: -1 is unknown.
+  std::int64_t visible_pages = 0;   ///< Marked all-visible when it was last vacuumed.
   std::optional<std::int64_t> pages = {};  ///< Now.
   std::optional<double> row_bytes = {};    ///< Average, aligned, if statistics can be read.
   double fill = 1;                         ///< How full its pages are made: fillfactor.
@@ -45,7 +46,8 @@ struct view_facts {
 /// The server and the role.
 struct server_facts {
   int version = 0;
-  std::string role = {};  ///< As SQL takes it.
+  std::string role = {};      ///< As SQL takes it.
+  std::string database = {};  ///< As SQL takes it.
   std::int64_t block_bytes = 8192;
   bool counts = true;                ///< track_counts.
   std::chrono::seconds counting{0};  ///< Since when, at least.
@@ -59,6 +61,7 @@ struct function_facts {
   std::string bare_name = {};  ///< As the catalog has it.
   std::string schema = {};     ///< As the catalog has it.
   std::string index = {};      ///< The index whose expression calls it, or empty for the query.
+  std::string called_by = {};  ///< The function whose body calls it, if the view does not.
   std::string language = {};
   std::string body = {};  ///< Of a function in SQL or PL/pgSQL, as text; else empty.
   bool sets_search_path = false;
@@ -118,6 +121,10 @@ asio::awaitable<std::vector<view_facts>> read_views(pg::connection& on,
 /// Of these views, and of the plain views that their queries read.
 asio::awaitable<std::vector<function_facts>> read_functions(pg::connection& on,
                                                             const std::string& views);
+/// The functions of these names in SQL and PL/pgSQL, whoever calls them: `view` is 0.
+asio::awaitable<std::vector<function_facts>> read_called(pg::connection& on,
+                                                         const std::vector<std::string>& schemas,
+                                                         const std::vector<std::string>& names);
 asio::awaitable<std::vector<expression_facts>> read_expressions(pg::connection& on,
                                                                 const std::string& views);
 asio::awaitable<std::vector<unreadable_relation>> read_unreadable(pg::connection& on,

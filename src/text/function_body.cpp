@@ -248,6 +248,9 @@ class reader final {
       out_.types.insert(tokens_[at + 1].text);
     }
     if (is(at, "%")) read_copied_type(at);
+    if (is_name(at) && is(at + 1, ".") && !was(at, 1, ".") && is_name(at + 2) && is(at + 3, "(")) {
+      out_.calls.emplace(here.text, tokens_[at + 2].text);
+    }
     if (is_bare(at) && is(at + 1, "(") && !was(at, 1, "into") && !local_.contains(here.text)) {
       out_.functions.insert(here.text);
     }

@@ -1,5 +1,6 @@
 #include "store/catalog.hpp"
 #include "store/doctor_catalog.hpp"
+#include "text/function_body.hpp"
 #include "views/findings.hpp"
 #include "views/session.hpp"
 #include <matview/doctor.hpp>
@@ -13,6 +14,7 @@
 #include <chrono>
 #include <limits>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -119,6 +121,44 @@ asio::awaitable<std::vector<std::string>> resolved(pg::connection& on,
   co_return out;
 }
 
+// Adds what these functions call by full name, what that calls, and so on. It ends, as each
+// function is added once for each view.
+asio::awaitable<void> follow_calls(pg::connection& on,
+                                   std::vector<store::function_facts>& functions) {
+  std::set<std::pair<store::oid, std::string>> known;
+  for (const store::function_facts& called : functions) known.emplace(called.view, called.name);
+  for (std::size_t from = 0; from < functions.size();) {
+    const std::size_t end = functions.size();
+    std::set<std::pair<std::string, std::string>> calls;
+    for (std::size_t i = from; i < end; ++i) {
+      calls.merge(text::names_in_body(functions[i].body).calls);
+    }
+    std::vector<std::string> schemas;
+    std::vector<std::string> names;
+    for (const auto& [schema, name] : calls) {
+      schemas.push_back(schema);
+      names.push_back(name);
+    }
+    if (calls.empty()) break;
+    const std::vector<store::function_facts> found =
+        co_await store::read_called(on, schemas, names);
+    for (std::size_t i = from; i < end; ++i) {
+      const store::function_facts caller = functions[i];
+      const auto mine = text::names_in_body(caller.body).calls;
+      for (store::function_facts called : found) {
+        if (!mine.contains({called.schema, called.bare_name})) continue;
+        if (!known.emplace(caller.view, called.name).second) continue;
+        called.view = caller.view;
+        called.index = caller.index;
+        called.called_by = caller.name;
+        called.sets_search_path = called.sets_search_path || caller.sets_search_path;
+        functions.push_back(std::move(called));
+      }
+    }
+    from = end;
+  }
+}
+
 // Why columns of this view are not searched for, or nothing.
 std::string reason_not_to_probe(const store::view_facts& view, milliseconds left) {
   if (!view.populated) return "it holds no data";
@@ -178,7 +218,8 @@ asio::awaitable<doctor_report> examine_on(pg::connection& on, const request& ask
   const std::vector<store::view_facts> views =
       co_await store::read_views(on, names, asked.options.schemas);
   const std::string oids = store::oid_array(views);
-  const auto functions = co_await store::read_functions(on, oids);
+  std::vector<store::function_facts> functions = co_await store::read_functions(on, oids);
+  co_await follow_calls(on, functions);
   const auto expressions = co_await store::read_expressions(on, oids);
   const auto unreadable = co_await store::read_unreadable(on, oids);
   const name_questions questions = questions_about(functions);

@@ -77,6 +77,14 @@ void judge_rights(const view_case& view, const surroundings& around, std::vector
               "a refresh runs with the rights of the view's owner: it will be refused",
               fmt::format("GRANT EXECUTE ON FUNCTION {} TO {};", called.name, facts.owner)));
   }
+  if (!facts.owner_may_temporary && (facts.unique_index || view.scheduled_concurrently)) {
+    out.push_back(found(
+        severity::error, finding_kind::owner_cannot_refresh, facts,
+        fmt::format("{} may not make temporary tables in database {}", facts.owner,
+                    around.server.database),
+        "a concurrent refresh makes one, with the rights of the view's owner: it will be refused",
+        fmt::format("GRANT TEMPORARY ON DATABASE {} TO {};", around.server.database, facts.owner)));
+  }
   if (facts.may_refresh) return;
   const bool maintain = around.server.version >= safe_path_version;
   out.push_back(found(
@@ -111,8 +119,12 @@ missing_names unqualified(const function_facts& called, const surroundings& arou
   return out;
 }
 
+// Where it is called, if not in the query itself.
 std::string place(const function_facts& called) {
-  return called.index.empty() ? std::string() : fmt::format(", in its index {},", called.index);
+  std::string out;
+  if (!called.called_by.empty()) out += fmt::format(", called by {},", called.called_by);
+  if (!called.index.empty()) out += fmt::format(", in its index {},", called.index);
+  return out;
 }
 
 void judge_functions(const view_case& view, const surroundings& around, std::vector<finding>& out) {
@@ -194,7 +206,8 @@ changing what_changes(const view_case& view) {
   }
   for (const function_facts& called : view.functions) {
     if (!called.index.empty()) continue;
-    if (called.volatility == 'v') {
+    // What a function calls is its own affair: it answers for its declaration.
+    if (called.volatility == 'v' && called.called_by.empty()) {
       const bool built_in = called.schema == "pg_catalog";
       out.by_chance.insert(built_in ? fmt::format("{}()", called.bare_name) : called.name);
       if (!built_in) out.declared.insert(called.name);

@@ -220,6 +220,26 @@ TEST_F(Doctor, FindsSuchAFunctionInAPlainViewBelowAndInAnIndex) {
   EXPECT_TRUE(silent(finding_kind::unqualified_names));
 }
 
+TEST_F(Doctor, FollowsCallsByFullName) {
+  db.execute(
+      "CREATE FUNCTION deepest() RETURNS int STABLE LANGUAGE plpgsql AS "
+      "$$BEGIN RETURN (SELECT min(id) FROM t); END$$; "
+      "CREATE FUNCTION middle() RETURNS int STABLE LANGUAGE sql AS 'SELECT public.deepest()'; "
+      "CREATE FUNCTION top() RETURNS int STABLE LANGUAGE plpgsql AS "
+      "$$BEGIN RETURN CASE WHEN false THEN public.top() ELSE public.middle() END; END$$; "
+      "CREATE MATERIALIZED VIEW v AS SELECT top() AS x WITH NO DATA");
+  auto findings = found(finding_kind::unqualified_names);
+  ASSERT_EQ(findings.size(), 1U) << told(findings);
+  EXPECT_TRUE(contains(findings[0].what, "public.deepest(), called by public.middle()"))
+      << findings[0].what;
+  if (server_version() >= 170000) {
+    EXPECT_THROW(apart("REFRESH MATERIALIZED VIEW v"), std::runtime_error);
+  }
+  db.execute("ALTER FUNCTION middle() SET search_path = public");  // Holds for what it calls, too.
+  apart("REFRESH MATERIALIZED VIEW v");
+  EXPECT_TRUE(silent(finding_kind::unqualified_names));
+}
+
 TEST_F(Doctor, IsSilentOnFunctionsWhoseNamesAreFound) {
   const std::vector<function_case> table{
       {"a schema",
@@ -390,6 +410,23 @@ TEST_F(Doctor, FindsAnOwnerWhoMayNotCallWhatTheQueryCalls) {
   ASSERT_EQ(findings.size(), 1U) << told(findings);
   db.execute(findings[0].mend);
   db.execute("REFRESH MATERIALIZED VIEW v");
+  EXPECT_TRUE(silent(finding_kind::owner_cannot_refresh));
+}
+
+TEST_F(Doctor, FindsAnOwnerWhoMayNotMakeTheTemporaryTableOfAConcurrentRefresh) {
+  const test_role owner(db, "owner");
+  create_sound();
+  db.execute("GRANT SELECT ON t TO " + owner.name() + "; ALTER MATERIALIZED VIEW v OWNER TO " +
+             owner.name());
+  EXPECT_TRUE(silent(finding_kind::owner_cannot_refresh));
+  db.execute("REVOKE TEMPORARY ON DATABASE " + db.name() + " FROM PUBLIC");
+  EXPECT_EQ(failure_of([] { return refresh_matview("v", {.concurrently = true}); }).sqlstate(),
+            "42501");
+  const auto findings = found(finding_kind::owner_cannot_refresh);
+  ASSERT_EQ(findings.size(), 1U) << told(findings);
+  EXPECT_EQ(findings[0].level, severity::error);
+  db.execute(findings[0].mend);
+  EXPECT_EQ(refresh_matview("v", {.concurrently = true}).mode, refresh_mode::concurrently);
   EXPECT_TRUE(silent(finding_kind::owner_cannot_refresh));
 }
 

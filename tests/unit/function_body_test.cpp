@@ -65,6 +65,12 @@ TEST(NamesInBody, AreThoseWithoutASchemaWhereTheyMatter) {
   }
 }
 
+TEST(NamesInBody, TellCallsWithASchema) {
+  using calls = std::set<std::pair<std::string, std::string>>;
+  EXPECT_EQ(names_in_body("SELECT s.f(1), a.b, S.\"G\" (2), x.y.z(3) FROM s.h()").calls,
+            (calls{{"s", "f"}, {"s", "G"}, {"s", "h"}}));
+}
+
 TEST(NamesInBody, TellTemporaryTables) {
   for (const std::string made :
        {"CREATE TEMP TABLE z (a int)", "create temporary table if not exists z as select 1",
