@@ -59,7 +59,7 @@ enum class finding_kind {
 struct finding {
   severity level = severity::note;
   finding_kind kind = finding_kind::unused;
-  std::string object = {};  ///< `"schema"."view"` as SQL takes it, or `schedule NAME`.
+  std::string object = {};  ///< `schema.view`, quoted where SQL needs it, or `schedule NAME`.
   std::string what = {};    ///< What is so, as a sentence.
   std::string why = {};     ///< Why it matters.
   std::string mend = {};    ///< SQL that mends it, or empty where no SQL does.
@@ -86,7 +86,7 @@ struct doctor_options {
 
 /// What was looked at, and what was found.
 struct doctor_report {
-  std::vector<std::string> views = {};   ///< Quoted, in the order of their names.
+  std::vector<std::string> views = {};   ///< As in finding::object, by name.
   std::size_t schedules = 0;             ///< Schedules of refreshes that were looked at.
   std::vector<finding> findings = {};    ///< Errors first, then by object.
   std::vector<std::string> unseen = {};  ///< What could not be looked at and why, as sentences.

@@ -159,6 +159,20 @@ asio::awaitable<void> follow_calls(pg::connection& on,
   }
 }
 
+// Functions of whose SQL a part is made up when they run.
+std::vector<std::string> dynamic(const std::vector<store::function_facts>& functions) {
+  std::set<std::string> names;
+  for (const store::function_facts& called : functions) {
+    if (text::names_in_body(called.body).dynamic) names.insert(called.name);
+  }
+  std::vector<std::string> out;
+  for (const std::string& name : names) {
+    out.push_back(
+        fmt::format("{} runs SQL that it makes up (EXECUTE): that was not looked at", name));
+  }
+  return out;
+}
+
 // Why columns of this view are not searched for, or nothing.
 std::string reason_not_to_probe(const store::view_facts& view, milliseconds left) {
   if (!view.populated) return "it holds no data";
@@ -220,6 +234,7 @@ asio::awaitable<doctor_report> examine_on(pg::connection& on, const request& ask
   const std::string oids = store::oid_array(views);
   std::vector<store::function_facts> functions = co_await store::read_functions(on, oids);
   co_await follow_calls(on, functions);
+  report.unseen = dynamic(functions);
   const auto expressions = co_await store::read_expressions(on, oids);
   const auto unreadable = co_await store::read_unreadable(on, oids);
   const name_questions questions = questions_about(functions);

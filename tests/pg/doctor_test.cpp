@@ -240,6 +240,17 @@ TEST_F(Doctor, FollowsCallsByFullName) {
   EXPECT_TRUE(silent(finding_kind::unqualified_names));
 }
 
+TEST_F(Doctor, SaysThatItDoesNotSeeDynamicSql) {
+  db.execute(
+      "CREATE FUNCTION f() RETURNS int STABLE LANGUAGE plpgsql AS "
+      "$$DECLARE x int; BEGIN EXECUTE 'SELECT min(id) FROM t' INTO x; RETURN x; END$$; "
+      "CREATE MATERIALIZED VIEW v AS SELECT public.f() AS x WITH NO DATA");
+  const doctor_report report = examine_matviews();
+  ASSERT_EQ(report.unseen.size(), 1U);
+  EXPECT_TRUE(contains(report.unseen[0], "public.f() runs SQL that it makes up"))
+      << report.unseen[0];
+}
+
 TEST_F(Doctor, IsSilentOnFunctionsWhoseNamesAreFound) {
   const std::vector<function_case> table{
       {"a schema",
@@ -516,6 +527,8 @@ TEST_F(Doctor, FindsAViewThatNobodyReads) {
 TEST_F(Doctor, TakesTheScansOfRefreshesForNoReader) {
   apart("CREATE MATERIALIZED VIEW v AS SELECT id FROM t");
   apart("CREATE UNIQUE INDEX ON v (id)");
+  // For the history's tables. What it tells counts from the full second after the server's
+  // counters.
   tasks::set_schedule({.name = "s",
                        .task = "refresh",
                        .args = R"({"view": "v"})",
@@ -528,7 +541,8 @@ TEST_F(Doctor, TakesTheScansOfRefreshesForNoReader) {
     db.execute(
         "INSERT INTO matview.refresh (schema, name, mode, reason, outcome, asked_by, "
         "started_at) VALUES ('public', 'v', '" +
-        std::string(how.empty() ? "full" : "concurrently") + "', 'asked', 'done', 'hand', now())");
+        std::string(how.empty() ? "full" : "concurrently") +
+        "', 'asked', 'done', 'hand', now() + interval '1 second')");
     EXPECT_EQ(found(finding_kind::unused, now).size(), 1U) << how;
   }
   apart("SELECT count(*) FROM v");
