@@ -166,6 +166,7 @@ std::vector<std::string> dynamic(const std::vector<store::function_facts>& funct
     if (text::names_in_body(called.body).dynamic) names.insert(called.name);
   }
   std::vector<std::string> out;
+  out.reserve(names.size());
   for (const std::string& name : names) {
     out.push_back(
         fmt::format("{} runs SQL that it makes up (EXECUTE): that was not looked at", name));
