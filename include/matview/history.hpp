@@ -53,6 +53,7 @@ struct refresh_record {
   /// did at the same time.
   std::optional<std::int64_t> wal_bytes = {};
   int lock_waits = 0;         ///< How often it gave way to others and tried again.
+  std::string care = {};      ///< What was done after it.
   std::string sqlstate = {};  ///< Of a failure.
   std::string error = {};     ///< Of a failure.
 };

@@ -4,6 +4,7 @@
 
 #include <matview/cron.hpp>
 #include <matview/databases.hpp>
+#include <matview/doctor.hpp>
 #include <matview/error.hpp>
 #include <matview/graph.hpp>
 #include <matview/history.hpp>

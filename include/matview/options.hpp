@@ -4,6 +4,7 @@
 #include <matview/log.hpp>
 #include <matview/report.hpp>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,6 +50,31 @@ enum class if_running {
   fail,  ///< errc::already_refreshing.
 };
 
+/// What a view is given after its refresh, and when: ANALYZE, so that the planner does not go by
+/// old statistics, and VACUUM after a full one, whose new pages are not marked all-visible, so that
+/// each index-only scan looks into the table. Plain data.
+struct care_options {
+  enum class analyze_when {
+    never,
+    when_moved,  ///< The number of rows moved by `moved_part` and by `moved_rows`, or nobody has
+                 ///< ever analyzed the view.
+    always,
+  };
+  enum class vacuum_when {
+    never,
+    after_full,  ///< After a full refresh of a view with an index and `least_pages`.
+    always,
+  };
+  analyze_when analyze = analyze_when::when_moved;
+  vacuum_when vacuum = vacuum_when::after_full;
+  /// Of the rows before; 0.1 is a tenth.
+  double moved_part = 0.1;
+  /// Rows, up or down.
+  std::int64_t moved_rows = 1'000;
+  /// A view of fewer pages (of 8 kB, usually) is read quickly in any case.
+  std::int64_t least_pages = 64;
+};
+
 /// Options of refresh_matview().
 struct refresh_options {
   /// The alias of the database; ignored by the forms that take a connection.
@@ -83,6 +109,12 @@ struct refresh_options {
   std::optional<interval> max_age = {};
   /// Longest time for all of it, waiting and trying again included; errc::statement_timeout then.
   std::optional<interval> max_duration = {};
+  /// What is done after the commit; unset: nothing. The report says what, and why not. Not in a
+  /// caller's transaction.
+  std::optional<care_options> care = {};
+  /// Whether the history is begun if the database has none and the role may make the schema
+  /// `matview`. Where there is one, it is kept in any case.
+  bool make_history = false;
   /// Who asked, for the history.
   refresh_origin asked_by = refresh_origin::api;
 };

@@ -37,9 +37,11 @@ struct refresh_report {
   std::string reason = {};                             ///< Why this mode, as a sentence.
   std::chrono::system_clock::time_point started = {};  ///< When it began, by this host's clock.
   std::chrono::microseconds duration{0};               ///< From the call to the commit.
+  std::optional<std::int64_t> rows_before = {};        ///< As far as the planner knew.
   std::optional<std::int64_t> rows = {};               ///< Rows now in the view, if it holds data.
   std::int64_t bytes = 0;                              ///< Size on disk with indexes and TOAST.
-  int lock_waits = 0;  ///< How often it gave way to those who held the view, and tried again.
+  int lock_waits = 0;     ///< How often it gave way to those who held the view, and tried again.
+  std::string care = {};  ///< What was done after the commit and why, or why not: see care_options.
 };
 
 }  // namespace matview

@@ -35,6 +35,8 @@ command add_drop(CLI::App& app);
 command add_list(CLI::App& app);
 command add_graph(CLI::App& app);
 command add_declare(CLI::App& app);
+command add_doctor(CLI::App& app);
+command add_history(CLI::App& app);
 command add_cron(CLI::App& app);
 command add_demo(CLI::App& app);
 command add_schedule(CLI::App& app);

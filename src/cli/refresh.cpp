@@ -3,7 +3,10 @@
 #include "cli/report_table.hpp"
 #include <matview/views.hpp>
 
+#include <fmt/format.h>
+
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,12 +20,49 @@ asio::awaitable<void> refresh_one(const std::string& name, const refresh_options
   add_report(into, report);
 }
 
+std::optional<refresh_mode> mode_of(const refresh_arguments& given) {
+  if (given.mode == "auto") return refresh_mode::automatic;
+  if (given.mode == "full") return refresh_mode::full;
+  if (given.mode == "concurrently") return refresh_mode::concurrently;
+  return std::nullopt;
+}
+
+if_running running_of(const refresh_arguments& given) {
+  if (given.if_running == "join") return if_running::join;
+  if (given.if_running == "skip") return if_running::skip;
+  return given.if_running == "fail" ? if_running::fail : if_running::wait;
+}
+
 refresh_options options_of(const refresh_arguments& given, const context& with) {
   return {.database = with.options.database,
           .concurrently = given.concurrently,
           .statement_timeout = optional_interval(given.timeouts.statement_timeout),
           .lock_timeout = optional_interval(given.timeouts.lock_timeout),
-          .log = with.screen.log()};
+          .log = with.screen.log(),
+          .mode = mode_of(given),
+          .if_running = running_of(given),
+          .if_changed = given.if_changed,
+          .at_least_every = optional_interval(given.at_least_every),
+          .max_age = optional_interval(given.max_age),
+          .max_duration = optional_interval(given.max_duration),
+          .care = given.no_care ? std::nullopt : std::optional(care_options()),
+          .make_history = !given.no_history,
+          .asked_by = refresh_origin::hand};
+}
+
+exit_code cancel_named(const refresh_arguments& given, const context& with) {
+  if (needs_graph(given) || given.which.names.empty()) {
+    throw error(errc::invalid_option, "--cancel stops the refreshes of the views that are named",
+                {.hint = "matview refresh --cancel sales.daily"});
+  }
+  table stopped({{"VIEW"}, {"STOPPED", true}});
+  for (const std::string& name : given.which.names) {
+    const int sessions = cancel_refresh(name, with.options.database);
+    const std::string count = fmt::format("{}", sessions);
+    stopped.add({name, count}, {{"view", name}, {"stopped", sessions}}, {name, count});
+  }
+  write_result(stopped.text(with.options.format));
+  return exit_code::done;
 }
 
 exit_code refresh_named(const refresh_arguments& given, const context& with) {
@@ -35,6 +75,7 @@ exit_code refresh_named(const refresh_arguments& given, const context& with) {
 }
 
 exit_code refresh(const refresh_arguments& given, const context& with) {
+  if (given.cancel) return cancel_named(given, with);
   check_selection(given);
   if (!needs_graph(given)) return refresh_named(given, with);
   return refresh_in_order(given, options_of(given, with), with);
@@ -57,6 +98,47 @@ void add_selection(CLI::App& parser, refresh_arguments& into) {
                   "After these views all views that are made from them");
 }
 
+void add_length(CLI::App& parser, const char* name, std::string& into, const char* what) {
+  parser.add_option(name, into, what)->type_name("INTERVAL")->check(not_empty());
+}
+
+// How each view is refreshed.
+void add_manner(CLI::App& parser, refresh_arguments& into) {
+  CLI::Option* concurrently =
+      parser.add_flag("--concurrently", into.concurrently,
+                      "Let readers go on reading; the view needs a unique index");
+  parser
+      .add_option("--mode", into.mode,
+                  "auto: concurrently where readers would notice and it can be had; full; "
+                  "concurrently")
+      ->type_name("MODE")
+      ->check(one_of({"auto", "full", "concurrently"}))
+      ->excludes(concurrently);
+  CLI::Option* if_changed =
+      parser.add_flag("--if-changed", into.if_changed,
+                      "Leave out a view when none of its tables has changed, as far as counters "
+                      "tell");
+  parser
+      .add_option("--at-least-every", into.at_least_every,
+                  "With --if-changed: refresh all the same when its data is older")
+      ->type_name("INTERVAL")
+      ->check(not_empty())
+      ->needs(if_changed);
+  add_length(parser, "--max-age", into.max_age, "Leave out a view whose data is not older");
+  parser
+      .add_option("--if-running", into.if_running,
+                  "When another refresh of the view runs: wait (default), join, skip or fail")
+      ->type_name("WORD")
+      ->check(one_of({"wait", "join", "skip", "fail"}));
+  add_length(parser, "--max-duration", into.max_duration,
+             "Longest time for a view, waiting and trying again included");
+  parser.add_flag("--no-care", into.no_care, "No ANALYZE or VACUUM afterwards");
+  parser.add_flag("--no-history", into.no_history,
+                  "Do not make the schema matview for the history where it is missing");
+  parser.add_flag("--cancel", into.cancel,
+                  "Stop the refreshes of these views that are running, wherever; refresh nothing");
+}
+
 }  // namespace
 
 command add_refresh(CLI::App& app) {
@@ -70,8 +152,7 @@ command add_refresh(CLI::App& app) {
       ->type_name("N");
   parser->add_flag("--dry-run", given->dry_run,
                    "Show the order and the time that is expected; refresh nothing");
-  parser->add_flag("--concurrently", given->concurrently,
-                   "Let readers go on reading; the view needs a unique index");
+  add_manner(*parser, *given);
   add_timeouts(*parser, given->timeouts);
   return {parser, [given](const context& with) { return refresh(*given, with); }};
 }

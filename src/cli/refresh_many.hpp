@@ -13,6 +13,15 @@ struct refresh_arguments {
   std::optional<int> jobs;
   bool dry_run = false;
   bool concurrently = false;
+  std::string mode;
+  bool if_changed = false;
+  std::string at_least_every;
+  std::string max_age;
+  std::string if_running;
+  std::string max_duration;
+  bool no_care = false;
+  bool no_history = false;
+  bool cancel = false;
   timeout_options timeouts;
 };
 

@@ -21,7 +21,9 @@ void add_report(table& to, const refresh_report& report) {
                       {"started", rfc3339(report.started)},
                       {"duration_seconds", seconds(report.duration)},
                       {"rows", nullptr},
-                      {"bytes", report.bytes}};
+                      {"bytes", report.bytes},
+                      {"lock_waits", report.lock_waits},
+                      {"care", report.care}};
   if (report.rows) values["rows"] = *report.rows;
   to.add({report.view, mode, report.rows ? pretty_count(*report.rows) : "",
           pretty_bytes(report.bytes), pretty_duration(report.duration), report.reason},

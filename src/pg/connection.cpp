@@ -200,8 +200,7 @@ bool connection::usable() const noexcept {
 }
 
 void connection::receive_notice(void* self, const PGresult* raw) noexcept {
-  const auto& log = static_cast<connection*>(self)->log_;
-  if (!log) return;
+  auto& mine = *static_cast<connection*>(self);
   try {
     const auto field = [raw](int which) {
       const char* text = PQresultErrorField(raw, which);
@@ -211,7 +210,8 @@ void connection::receive_notice(void* self, const PGresult* raw) noexcept {
     const std::string_view detail = field(PG_DIAG_MESSAGE_DETAIL);
     if (!detail.empty()) line += fmt::format(" ({})", one_line(detail));
     const bool warning = field(PG_DIAG_SEVERITY_NONLOCALIZED) == "WARNING";
-    log(warning ? log_level::warning : log_level::info, line);
+    if (warning) mine.warning_ = line;
+    if (mine.log_) mine.log_(warning ? log_level::warning : log_level::info, line);
   } catch (const std::exception&) {
     // libpq is a C library: nothing may be thrown through it, and a lost notice harms nobody.
     return;
@@ -220,6 +220,7 @@ void connection::receive_notice(void* self, const PGresult* raw) noexcept {
 
 asio::awaitable<std::vector<result>> connection::run(std::string sql, interruptible mode) {
   check_idle();
+  warning_.clear();
   if (mode == interruptible::yes) co_await refuse_if_cancelled();
   if (log_) log_(log_level::debug, one_line(sql));
   if (PQsendQuery(raw_, sql.c_str()) == 0) lose();
@@ -228,6 +229,7 @@ asio::awaitable<std::vector<result>> connection::run(std::string sql, interrupti
 
 asio::awaitable<result> connection::query(std::string sql, std::vector<parameter> values) {
   check_idle();
+  warning_.clear();
   co_await refuse_if_cancelled();
   if (log_) log_(log_level::debug, one_line(sql));
   const std::vector<const char*> pointers = pointers_to(values);
@@ -242,6 +244,7 @@ asio::awaitable<result> connection::query(std::string sql, std::vector<parameter
 asio::awaitable<result> connection::execute(const named_statement& statement,
                                             const std::vector<parameter>& values) {
   check_idle();
+  warning_.clear();
   co_await refuse_if_cancelled();
   if (!prepared_.contains(statement.name)) {
     if (log_) log_(log_level::debug, fmt::format("preparing {}", statement.name));
@@ -260,6 +263,7 @@ asio::awaitable<result> connection::execute(const named_statement& statement,
 
 asio::awaitable<std::vector<notification>> connection::notifications(deadline until) {
   check_idle();
+  warning_.clear();
   std::vector<notification> told;
   for (;;) {
     if (PQconsumeInput(raw_) == 0) lose();
@@ -278,6 +282,7 @@ asio::awaitable<std::vector<notification>> connection::notifications(deadline un
 asio::awaitable<std::int64_t> connection::copy_in(std::string sql, std::string_view data) {
   constexpr std::size_t chunk = 65'536;
   check_idle();
+  warning_.clear();
   co_await refuse_if_cancelled();
   if (log_) log_(log_level::debug, one_line(sql));
   if (PQsendQuery(raw_, sql.c_str()) == 0) lose();

@@ -129,6 +129,10 @@ class connection final {
   [[nodiscard]] int backend_pid() const noexcept { return PQbackendPID(raw_); }
   [[nodiscard]] int server_version() const noexcept { return PQserverVersion(raw_); }
   [[nodiscard]] const log_sink& log() const noexcept { return log_; }
+  /// The last thing that the server has warned of while the last statement ran, or empty: VACUUM
+  /// says with a warning, not with an error, that it did nothing. Always empty where notices go to
+  /// the caller.
+  [[nodiscard]] const std::string& warning() const noexcept { return warning_; }
 
  private:
   asio::awaitable<std::vector<result>> finish(interruptible mode);
@@ -142,6 +146,7 @@ class connection final {
   PGconn* raw_;
   borrowed_socket socket_;
   log_sink log_;
+  std::string warning_;
   notices_to receiver_;
   int caller_nonblocking_;
   std::set<std::string_view> prepared_;

@@ -33,6 +33,11 @@ constexpr std::string_view remember_sql = R"(
 constexpr const char* checked_sql = R"(
   UPDATE matview.view SET checked_at = clock_timestamp() WHERE schema = $1 AND name = $2)";
 
+constexpr const char* care_sql = R"(
+  UPDATE matview.refresh SET care = $2 WHERE id = (
+    SELECT id FROM matview.refresh WHERE schema || '.' || name = $1 AND outcome = 'done'
+    ORDER BY started_at DESC LIMIT 1))";
+
 // $1 schema, $2 name, $3 oid, $4 mode, $5 reason, $6 outcome, $7 asked by, $8 host, $9 pid, $10
 // start in microseconds, $11 rows, $12 bytes, $13 WAL, $14 lock waits, $15 SQLSTATE, $16 error, $17
 // days to keep. What was there before is what the last one left.
@@ -60,7 +65,7 @@ constexpr const char* history_sql = R"(
     (extract(epoch FROM started_at) * 1000000)::bigint,
     (extract(epoch FROM finished_at) * 1000000)::bigint,
     rows_before, rows_after, bytes_before, bytes_after, wal_bytes, lock_waits,
-    coalesce(sqlstate, ''), coalesce(error, ''), oid::bigint
+    coalesce(sqlstate, ''), coalesce(error, ''), oid::bigint, coalesce(care, '')
   FROM matview.refresh
   WHERE ($1 = '' OR schema = $1) AND ($2 = '' OR name = $2)
   ORDER BY started_at DESC, id DESC LIMIT $3::int)";
@@ -175,6 +180,13 @@ asio::awaitable<void> note_checked(pg::connection& on, std::string schema, std::
   co_await on.query(checked_sql, std::move(values));
 }
 
+asio::awaitable<void> note_care(pg::connection& on, std::string view, std::string care) {
+  std::vector<pg::parameter> values;
+  values.emplace_back(std::move(view));
+  values.emplace_back(std::move(care));
+  co_await on.query(care_sql, std::move(values));
+}
+
 asio::awaitable<void> record(pg::connection& on, refresh_record row, int keep_days) {
   std::vector<pg::parameter> values{row.schema,
                                     row.name,
@@ -224,6 +236,7 @@ asio::awaitable<std::vector<refresh_record>> history(pg::connection& on, std::st
                    .bytes_after = integer_at(found, row, 14),
                    .wal_bytes = integer_at(found, row, 15),
                    .lock_waits = static_cast<int>(found.integer(row, 16)),
+                   .care = found.string(row, 20),
                    .sqlstate = found.string(row, 17),
                    .error = found.string(row, 18)});
   }

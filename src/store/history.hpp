@@ -48,6 +48,9 @@ asio::awaitable<void> remember(pg::connection& on, const refresh_record& row, st
 /// That its sources were found unchanged.
 asio::awaitable<void> note_checked(pg::connection& on, std::string schema, std::string name);
 
+/// What was done after the refresh, into the row of the last one.
+asio::awaitable<void> note_care(pg::connection& on, std::string view, std::string care);
+
 /// Writes a row. Rows that are older than `keep_days` days go, a few each time; 0 keeps all. Needs
 /// keeps_history.
 asio::awaitable<void> record(pg::connection& on, refresh_record row, int keep_days);

@@ -54,6 +54,7 @@ views::refresh_task refresh_of(const job& what) {
   if (!readable) refuse_arguments(what, R"({"view": "sales.daily", "mode": "auto"})");
   views::refresh_task out{std::string(view->as_string()), {}};
   out.options.concurrently = concurrently != nullptr && concurrently->as_bool();
+  out.options.care = care_options();
   out.options.if_changed = if_changed != nullptr && if_changed->as_bool();
   if (mode != nullptr) {
     for (const auto known :
@@ -94,14 +95,14 @@ asio::awaitable<void> begin(pg::transaction& in, const stage& on, std::string_vi
 // Work and completion in one transaction, so that its effect is exactly once.
 asio::awaitable<job_end> refresh_once(pg::connection& on, const job& what,
                                       const views::refresh_task& task,
-                                      const refresh_options& options, const stage& where,
-                                      int tries) {
+                                      const refresh_options& options, const stage& where, int tries,
+                                      refresh_report& into) {
   // The transaction is ours, so that readers may be let pass: refresh_on() takes it for a caller's.
   const std::string more = options.lock_timeout ? std::string() : views::give_way();
   const auto work = [&](pg::transaction& in) -> asio::awaitable<bool> {
     co_await begin(in, where, more);
     refresh_options copy = options;
-    co_await views::refresh_on(on, task.name, std::move(copy), tries);
+    into = co_await views::refresh_on(on, task.name, std::move(copy), tries);
     co_await complete_within(in, what, where.worker);
     co_return true;
   };
@@ -116,15 +117,18 @@ asio::awaitable<job_end> refresh(const job& what, const views::refresh_task& tas
   options.count_rows = false;
   options.asked_by = what.schedule.empty() ? refresh_origin::api : refresh_origin::schedule;
   int tried = 0;
+  refresh_report report;
   const auto once = [&](int tries) {
     tried = tries;
-    return refresh_once(*leased, what, task, options, on, tries);
+    return refresh_once(*leased, what, task, options, on, tries, report);
   };
   std::optional<error> failure;
   try {
     const auto until = std::chrono::steady_clock::now() +
                        (options.lock_timeout ? std::chrono::minutes(0) : views::all_waits);
-    co_return co_await views::patiently(until, once);
+    job_end end = co_await views::patiently(until, once);
+    co_await views::care_after(*leased, task.name, options, report);
+    co_return end;
   } catch (const error& failed) {
     failure = failed;
   }

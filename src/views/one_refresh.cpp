@@ -106,7 +106,7 @@ void one_refresh::need_history(std::string_view option) const {
   if (looks_->has_history) return;
   throw error(errc::permission_denied,
               fmt::format("{} goes by the history of refreshes, which cannot be kept here", option),
-              {.hint = "matview history --keep makes the schema matview; it needs CREATE on the "
+              {.hint = "matview history --begin makes the schema matview; it needs CREATE on the "
                        "database, and others then USAGE on the schema and rights to its tables"});
 }
 
@@ -194,16 +194,16 @@ asio::awaitable<refresh_report> one_refresh::act(std::string before, chosen_mode
   // A caller's own transaction keeps its settings.
   if (!concurrently && !in_.nested() && !options_.lock_timeout) before += give_way() + "; ";
   const auto first =
-      co_await in_.run(before + oid_of(request_.view) + "; " + rows_inserted(request_.view) + "; " +
-                       state(request_.view) + "; " + moment());
-  const pg::result& oid = first.at(first.size() - 4);
+      co_await in_.run(before + known_rows(request_.view) + "; " + rows_inserted(request_.view) +
+                       "; " + state(request_.view) + "; " + moment());
+  const pg::result& known = first.at(first.size() - 4);
   const pg::result& inserted = first.at(first.size() - 3);
   const pg::result& state_before = first.at(first.size() - 2);
   const pg::result& began = first.back();
-  const bool recorded = began.boolean(0, 2) && !oid.is_null(0, 0);
+  const bool recorded = began.boolean(0, 2) && known.rows() > 0;
   std::string sources;  // Before the refresh: what is committed meanwhile must count as a change.
   if (recorded) {
-    const std::vector<std::int64_t> oids(1, oid.integer(0, 0));
+    const std::vector<std::int64_t> oids(1, known.integer(0, 0));
     const auto read = co_await store::read_sources(in_.on(), oids);
     sources = store::to_json(read.at(0));
   }
@@ -214,6 +214,7 @@ asio::awaitable<refresh_report> one_refresh::act(std::string before, chosen_mode
   const pg::result& ended = second.back();
   refresh_report report = measured(after, chosen.mode, chosen.reason);
   report.lock_waits = request_.tries;
+  if (known.rows() > 0 && !known.is_null(0, 1)) report.rows_before = known.integer(0, 1);
   if (options_.count_rows) {
     if (!concurrently && !after.is_null(0, 3)) {
       report.rows = after.integer(0, 3) - inserted.integer(0, 0);
@@ -226,7 +227,7 @@ asio::awaitable<refresh_report> one_refresh::act(std::string before, chosen_mode
     refresh_record row = record_of(request_);
     row.schema = after.string(0, 0);
     row.name = after.string(0, 1);
-    row.oid = oid.integer(0, 0);
+    row.oid = known.integer(0, 0);
     row.mode = report.mode;
     row.reason = report.reason;
     row.started = time_of(began.integer(0, 0));

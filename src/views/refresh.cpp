@@ -3,6 +3,7 @@
 #include "pg/transaction.hpp"
 #include "store/history.hpp"
 #include "store/migrations.hpp"
+#include "views/after_care.hpp"
 #include "views/one_refresh.hpp"
 #include "views/operation.hpp"
 #include "views/patience.hpp"
@@ -69,6 +70,23 @@ asio::awaitable<refresh_report> refresh_on(pg::connection& on, std::string name,
   co_return co_await refresh_once(on, request);
 }
 
+asio::awaitable<void> care_after(pg::connection& on, std::string name,
+                                 const refresh_options& options, refresh_report& report) {
+  if (!options.care || report.mode == refresh_mode::none) co_return;
+  try {
+    const std::string quoted = identifier::parse(name).quoted();
+    const care_options wanted = *options.care;
+    const care_report done =
+        co_await care_for(on, quoted, report.mode, report.rows_before, report.rows, wanted);
+    report.care = done.text();
+    const pg::result there = co_await on.query(moment());
+    const bool recorded = there.boolean(0, 2);
+    if (recorded) co_await store::note_care(on, std::string(report.view), std::string(report.care));
+  } catch (const error& failed) {
+    report.care = fmt::format("not done: {}", failed.what());
+  }
+}
+
 asio::awaitable<void> record_failure(pg::connection& on, std::string name, refresh_options options,
                                      error failed, int tries) {
   const refresh_request request = checked(name, std::move(options), tries);
@@ -124,12 +142,27 @@ asio::awaitable<refresh_report> refresh_patiently(pg::connection& on, const std:
   };
   std::optional<error> failure;
   try {
-    co_return co_await patiently(until, once);
+    refresh_report report = co_await patiently(until, once);
+    co_await care_after(on, name, options, report);
+    co_return report;
   } catch (const error& failed) {
     failure = failed;
   }
   co_await record_failure(on, name, options, *failure, last_try);
   throw error(*failure);
+}
+
+// A role that may only refresh refreshes without.
+asio::awaitable<void> begin_history(pg::connection& on) {
+  std::optional<error> failure;
+  try {
+    co_await store::migrate(on);
+    co_return;
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  if (!failure->connection_usable() || failure->code() == errc::cancelled) throw error(*failure);
+  if (on.log()) on.log()(log_level::debug, std::string("no history: ") + failure->what());
 }
 
 asio::awaitable<refresh_report> refresh_anywhere(std::optional<PGconn*> borrowed, std::string name,
@@ -140,6 +173,7 @@ asio::awaitable<refresh_report> refresh_anywhere(std::optional<PGconn*> borrowed
     // The first need of the history makes it; a caller's own transaction is left alone.
     const bool needs_history = options.if_changed || options.max_age;
     if (needs_history && !borrowed) co_await store::migrate(on);
+    if (!needs_history && options.make_history && !borrowed) co_await begin_history(on);
     co_return co_await refresh_patiently(on, name, options);
   };
   co_return co_await on_session(std::move(where), work);

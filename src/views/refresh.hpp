@@ -15,6 +15,11 @@ namespace matview::views {
 asio::awaitable<refresh_report> refresh_on(pg::connection& on, std::string name,
                                            refresh_options options, int tries = 0);
 
+/// What the options want to be done after the commit of what `report` tells; adds to it. Never
+/// throws for what the server says: the refresh itself is done.
+asio::awaitable<void> care_after(pg::connection& on, std::string name,
+                                 const refresh_options& options, refresh_report& report);
+
 /// Writes into the history that it failed, if one is kept. To be called after the rollback. Never
 /// throws for what the server says: the failure itself is what must be told.
 asio::awaitable<void> record_failure(pg::connection& on, std::string name, refresh_options options,

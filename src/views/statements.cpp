@@ -187,6 +187,13 @@ std::string oid_of(const identifier& view) {
   return fmt::format("SELECT pg_catalog.to_regclass('{}')::pg_catalog.oid", view.quoted());
 }
 
+std::string known_rows(const identifier& view) {
+  return fmt::format(
+      "SELECT c.oid::pg_catalog.int8, CASE WHEN c.reltuples >= 0 THEN c.reltuples::pg_catalog.int8 "
+      "END FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass('{}')",
+      view.quoted());
+}
+
 std::string relation_in_place(const identifier& view) {
   const std::string schema =
       view.schema().empty() ? "pg_catalog.current_schema()" : text::sql_literal(view.schema());

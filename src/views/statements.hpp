@@ -101,6 +101,10 @@ struct create_statement {
 /// One row: the exact count, by a scan.
 [[nodiscard]] std::string count_rows(std::string_view quoted);
 
+/// The row of pg_class, none if there is no such relation: oid, and how many rows it holds as far
+/// as the planner knows, or NULL.
+[[nodiscard]] std::string known_rows(const identifier& view);
+
 /// One row: the oid of the relation of this name, or NULL.
 [[nodiscard]] std::string oid_of(const identifier& view);
 
