@@ -14,7 +14,6 @@
 namespace matview::test {
 namespace {
 
-using views::care_options;
 using views::care_report;
 using analyze_when = care_options::analyze_when;
 using vacuum_when = care_options::vacuum_when;
