@@ -128,7 +128,8 @@ struct refresh_summary {
 /// A refresh as it is planned. Plain data.
 struct planned_refresh {
   std::string view = {};
-  refresh_mode mode = refresh_mode::full;  ///< What `each` asks for.
+  refresh_mode mode = refresh_mode::full;  ///< What `each` asks for, or auto means by now.
+  std::string mode_reason = {};            ///< Why this mode, as a sentence.
   std::vector<std::string> after = {};     ///< Views of this plan that it waits for, directly.
   std::string skipped = {};                ///< Why it will not be tried; empty if it will.
   std::optional<std::chrono::microseconds> expected = {};  ///< By history, or by size beside it.

@@ -16,8 +16,7 @@ namespace {
 
 // Of all commands behind `enqueue`: the parser writes, run reads.
 struct enqueue_arguments {
-  std::string view;
-  bool concurrently = false;
+  refresh_settings refresh;
   std::string sql;
   std::string sql_file;
   std::string task;
@@ -54,7 +53,7 @@ exit_code put_and_tell(const enqueue_arguments& given, const context& with, std:
 }
 
 exit_code enqueue_refresh(const enqueue_arguments& given, const context& with) {
-  return put_and_tell(given, with, "refresh", refresh_arguments(given.view, given.concurrently));
+  return put_and_tell(given, with, "refresh", refresh_arguments(given.refresh));
 }
 
 exit_code enqueue_sql(const enqueue_arguments& given, const context& with) {
@@ -81,9 +80,10 @@ void add_settings(CLI::App& parser, enqueue_arguments& into) {
 }
 
 void add_refresh_arguments(CLI::App& parser, enqueue_arguments& into) {
-  parser.add_option("VIEW", into.view, "The view: VIEW or SCHEMA.VIEW")->required()->type_name("");
-  parser.add_flag("--concurrently", into.concurrently,
-                  "Let readers go on reading; the view needs a unique index");
+  parser.add_option("VIEW", into.refresh.view, "The view: VIEW or SCHEMA.VIEW")
+      ->required()
+      ->type_name("");
+  add_refresh_settings(parser, into.refresh);
 }
 
 void add_sql_arguments(CLI::App& parser, enqueue_arguments& into) {

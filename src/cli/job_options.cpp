@@ -66,9 +66,29 @@ std::string read_arguments(const task_arguments& given) {
   return given.file.empty() ? given.text : read_file(given.file, "one JSON object");
 }
 
-std::string refresh_arguments(const std::string& view, bool concurrently) {
-  static_cast<void>(identifier::parse(view));
-  return json::serialize(json::object{{"view", view}, {"concurrently", concurrently}});
+void add_refresh_settings(CLI::App& parser, refresh_settings& into, CLI::Option* view) {
+  CLI::Option* concurrently =
+      parser.add_flag("--concurrently", into.concurrently,
+                      "Let readers of the view go on reading; it needs a unique index");
+  CLI::Option* mode = parser
+                          .add_option("--mode", into.mode,
+                                      "auto (concurrently where readers would notice), full, "
+                                      "concurrently")
+                          ->type_name("MODE")
+                          ->check(one_of({"auto", "full", "concurrently"}))
+                          ->excludes(concurrently);
+  CLI::Option* if_changed = parser.add_flag(
+      "--if-changed", into.if_changed, "Leave it out when none of the view's tables has changed");
+  if (view == nullptr) return;
+  for (CLI::Option* one : {concurrently, mode, if_changed}) one->needs(view);
+}
+
+std::string refresh_arguments(const refresh_settings& given) {
+  static_cast<void>(identifier::parse(given.view));
+  json::object out{{"view", given.view}, {"concurrently", given.concurrently}};
+  if (!given.mode.empty()) out["mode"] = given.mode;
+  if (given.if_changed) out["if_changed"] = true;
+  return json::serialize(out);
 }
 
 std::string read_statement(const std::string& sql, const std::string& file) {

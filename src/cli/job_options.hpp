@@ -34,8 +34,19 @@ void add_task_arguments(CLI::App& parser, task_arguments& into);
 /// @throws error with errc::invalid_option for a file that cannot be read.
 [[nodiscard]] std::string read_arguments(const task_arguments& given);
 
+/// How a job refreshes its view, as it was written.
+struct refresh_settings {
+  std::string view;
+  bool concurrently = false;
+  std::string mode;
+  bool if_changed = false;
+};
+
+/// --concurrently, --mode and --if-changed; each needs `view` if that is an option.
+void add_refresh_settings(CLI::App& parser, refresh_settings& into, CLI::Option* view = nullptr);
+
 /// What the task `refresh` takes. @throws error with errc::invalid_identifier.
-[[nodiscard]] std::string refresh_arguments(const std::string& view, bool concurrently);
+[[nodiscard]] std::string refresh_arguments(const refresh_settings& given);
 
 /// The statement as it was written, or as the file holds it.
 /// @throws error with errc::invalid_option for a file that cannot be read.

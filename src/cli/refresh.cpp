@@ -109,15 +109,15 @@ void add_manner(CLI::App& parser, refresh_arguments& into) {
                       "Let readers go on reading; the view needs a unique index");
   parser
       .add_option("--mode", into.mode,
-                  "auto: concurrently where readers would notice and it can be had; full; "
+                  "auto (concurrently where readers would notice), full, "
                   "concurrently")
       ->type_name("MODE")
       ->check(one_of({"auto", "full", "concurrently"}))
       ->excludes(concurrently);
   CLI::Option* if_changed =
       parser.add_flag("--if-changed", into.if_changed,
-                      "Leave out a view when none of its tables has changed, as far as counters "
-                      "tell");
+                      "Leave out a view none of whose tables has changed, by the "
+                      "server's counters");
   parser
       .add_option("--at-least-every", into.at_least_every,
                   "With --if-changed: refresh all the same when its data is older")
@@ -135,8 +135,7 @@ void add_manner(CLI::App& parser, refresh_arguments& into) {
   parser.add_flag("--no-care", into.no_care, "No ANALYZE or VACUUM afterwards");
   parser.add_flag("--no-history", into.no_history,
                   "Do not make the schema matview for the history where it is missing");
-  parser.add_flag("--cancel", into.cancel,
-                  "Stop the refreshes of these views that are running, wherever; refresh nothing");
+  parser.add_flag("--cancel", into.cancel, "Stop the refreshes of these views that run, wherever");
 }
 
 }  // namespace

@@ -45,15 +45,16 @@ void add_planned(table& to, const planned_refresh& one, std::size_t number) {
       one.skipped.empty() ? fmt::format("{}", fmt::join(one.after, ", ")) : one.skipped;
   json::object values{{"view", one.view},
                       {"mode", mode},
+                      {"mode_reason", one.mode_reason},
                       {"after", json::array(one.after.begin(), one.after.end())},
                       {"begins_seconds", seconds_value(one.begins)},
                       {"expected_seconds", seconds_value(one.expected)},
                       {"skipped", text_value(one.skipped)}};
   to.add({fmt::format("{}", number), one.view, one.skipped.empty() ? mode : "skipped",
-          shown(one.begins), shown(one.expected), after},
+          shown(one.begins), shown(one.expected), after, one.mode_reason},
          std::move(values),
          {fmt::format("{}", number), one.view, mode, plain_seconds(one.begins),
-          plain_seconds(one.expected), after});
+          plain_seconds(one.expected), after, one.mode_reason});
 }
 
 asio::awaitable<void> forecast_into(const refresh_many_options& options, refresh_forecast& into) {
@@ -63,7 +64,8 @@ asio::awaitable<void> forecast_into(const refresh_many_options& options, refresh
 exit_code show_plan(const refresh_many_options& options, const context& with) {
   refresh_forecast plan;
   run_interruptibly(with.screen, "planning", forecast_into(options, plan));
-  table rows({{"#", true}, {"VIEW"}, {"MODE"}, {"BEGINS", true}, {"EXPECTED", true}, {"AFTER"}});
+  table rows(
+      {{"#", true}, {"VIEW"}, {"MODE"}, {"BEGINS", true}, {"EXPECTED", true}, {"AFTER"}, {"WHY"}});
   std::size_t number = 0;
   for (const planned_refresh& one : plan.views) add_planned(rows, one, ++number);
   write_result(rows.text(with.options.format));

@@ -130,8 +130,7 @@ struct set_arguments {
   std::string cron;
   std::string zone = "UTC";
   std::string every;
-  std::string view;
-  bool concurrently = false;
+  refresh_settings refresh;
   std::string sql;
   std::string sql_file;
   std::string task;
@@ -144,9 +143,9 @@ struct set_arguments {
 };
 
 void choose_task(const set_arguments& given, schedule_definition& into) {
-  if (!given.view.empty()) {
+  if (!given.refresh.view.empty()) {
     into.task = "refresh";
-    into.args = refresh_arguments(given.view, given.concurrently);
+    into.args = refresh_arguments(given.refresh);
   } else if (!given.task.empty()) {
     into.task = given.task;
     into.args = read_arguments(given.args);
@@ -240,7 +239,7 @@ void add_times(CLI::App& parser, set_arguments& into) {
 
 void add_work(CLI::App& parser, set_arguments& into) {
   CLI::Option_group* work = parser.add_option_group("work", "What it runs");
-  CLI::Option* refresh = work->add_option("--refresh", into.view, "Refreshes this view")
+  CLI::Option* refresh = work->add_option("--refresh", into.refresh.view, "Refreshes this view")
                              ->type_name("VIEW")
                              ->check(not_empty());
   work->add_option("--sql", into.sql, "Runs this SQL statement")
@@ -255,10 +254,7 @@ void add_work(CLI::App& parser, set_arguments& into) {
           ->type_name("TASK")
           ->check(not_empty());
   work->require_option(1);
-  parser
-      .add_flag("--concurrently", into.concurrently,
-                "Let readers of the view go on reading; it needs a unique index")
-      ->needs(refresh);
+  add_refresh_settings(parser, into.refresh, refresh);
   add_task_arguments(parser, into.args);
   for (const char* option : {"--args", "--args-file"}) parser.get_option(option)->needs(task);
 }

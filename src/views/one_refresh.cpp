@@ -56,7 +56,8 @@ std::optional<appearance> seen(const pg::result& answer) {
                               .readers = static_cast<int>(answer.integer(0, 7)),
                               .scans = answer.integer(0, 8)},
                     .xmin = answer.string(0, 9),
-                    .has_history = answer.boolean(0, 10)};
+                    .has_history = answer.boolean(0, 10),
+                    .bytes = answer.is_null(0, 11) ? 0 : answer.integer(0, 11)};
 }
 
 refresh_record record_of(const refresh_request& request) {
@@ -67,12 +68,28 @@ refresh_record record_of(const refresh_request& request) {
           .lock_waits = request.tries};
 }
 
+chosen_mode asked_mode(const refresh_options& options) {
+  const refresh_mode mode =
+      options.mode.value_or(options.concurrently ? refresh_mode::concurrently : refresh_mode::full);
+  return {mode, mode == refresh_mode::concurrently ? "asked for concurrently"
+                                                   : "asked for without concurrently"};
+}
+
+asio::awaitable<chosen_mode> mode_now(pg::connection& on, appearance looks) {
+  if (looks.has_history) {
+    const store::view_memory known =
+        co_await store::recall(on, std::string(looks.schema), std::string(looks.name));
+    if (known.usual_full) looks.facts.usual_full = std::chrono::duration<double>(*known.usual_full);
+  }
+  co_return choose_mode(looks.facts);
+}
+
 one_refresh::one_refresh(pg::transaction& in, const refresh_request& request)
     : in_(in), request_(request), options_(request.options) {}
 
 asio::awaitable<refresh_report> one_refresh::run(std::string preamble) {
   if (!asks_first()) {
-    const chosen_mode chosen = asked_mode();
+    const chosen_mode chosen = asked_mode(options_);
     co_return co_await act(preamble + wait_for_turn(request_.view) + "; ", chosen);
   }
   // What is read after the turn has come must be what is committed by then.
@@ -93,13 +110,6 @@ asio::awaitable<refresh_report> one_refresh::run(std::string preamble) {
 bool one_refresh::asks_first() const {
   return options_.mode == refresh_mode::automatic || options_.if_running != if_running::wait ||
          options_.if_changed || options_.max_age;
-}
-
-chosen_mode one_refresh::asked_mode() const {
-  const refresh_mode mode = options_.mode.value_or(
-      options_.concurrently ? refresh_mode::concurrently : refresh_mode::full);
-  return {mode, mode == refresh_mode::concurrently ? "asked for concurrently"
-                                                   : "asked for without concurrently"};
 }
 
 void one_refresh::need_history(std::string_view option) const {
@@ -173,20 +183,14 @@ asio::awaitable<std::optional<refresh_report>> one_refresh::unchanged() {
 }
 
 asio::awaitable<chosen_mode> one_refresh::choose() {
-  chosen_mode chosen = asked_mode();
+  chosen_mode chosen = asked_mode(options_);
   if (chosen.mode != refresh_mode::automatic) co_return chosen;
   if (!looks_ || !looks_->is_matview) {
     chosen.mode = refresh_mode::full;
     co_return chosen;
   }
-  if (looks_->has_history) {
-    const store::view_memory known =
-        co_await store::recall(in_.on(), std::string(looks_->schema), std::string(looks_->name));
-    if (known.usual_full) {
-      looks_->facts.usual_full = std::chrono::duration<double>(*known.usual_full);
-    }
-  }
-  co_return choose_mode(looks_->facts);
+  appearance looks = *looks_;
+  co_return co_await mode_now(in_.on(), std::move(looks));
 }
 
 asio::awaitable<refresh_report> one_refresh::act(std::string before, chosen_mode chosen) {
@@ -265,8 +269,7 @@ asio::awaitable<refresh_report> one_refresh::skipped(std::string reason, bool re
   report.view = fmt::format("{}.{}", looks_->schema, looks_->name);
   report.reason = reason;
   report.lock_waits = request_.tries;
-  const auto size = co_await in_.run(measure(request_.view.quoted()));
-  report.bytes = size.back().integer(0, 2);
+  report.bytes = looks_->bytes;
   if (!recorded || !looks_->has_history) co_return report;
   refresh_record row = record_of(request_);
   row.schema = looks_->schema;

@@ -32,10 +32,17 @@ struct appearance {
   mode_facts facts;
   std::string xmin;
   bool has_history;
+  std::int64_t bytes;  ///< All of it on disk; 0 while a full refresh keeps it from being asked.
 };
 
 /// From the answer to look_at(); nothing if there is no such relation. Pure.
 [[nodiscard]] std::optional<appearance> seen(const pg::result& answer);
+
+/// Which mode these options mean, as far as they say it themselves. Pure.
+[[nodiscard]] chosen_mode asked_mode(const refresh_options& options);
+
+/// Which mode `automatic` means for this view now: choose_mode() by what is known of it.
+asio::awaitable<chosen_mode> mode_now(pg::connection& on, appearance looks);
 
 /// A row of the history for this request, to be filled in.
 [[nodiscard]] refresh_record record_of(const refresh_request& request);
@@ -55,7 +62,6 @@ class one_refresh final {
 
  private:
   [[nodiscard]] bool asks_first() const;
-  [[nodiscard]] chosen_mode asked_mode() const;
   asio::awaitable<std::optional<refresh_report>> fresh_already(bool joined);
   asio::awaitable<std::optional<refresh_report>> take_turn();
   asio::awaitable<std::optional<refresh_report>> unchanged();

@@ -2,8 +2,10 @@
 #include "store/durations.hpp"
 #include "store/graph_catalog.hpp"
 #include "store/refresh_watch.hpp"
+#include "views/one_refresh.hpp"
 #include "views/refresh_plan.hpp"
 #include "views/session.hpp"
+#include "views/statements.hpp"
 #include <matview/refresh_many.hpp>
 #include <matview/views.hpp>
 
@@ -57,9 +59,23 @@ void check(const refresh_many_options& options) {
   }
 }
 
-// `each` decides; where a policy picks the mode by what the view is, this is the place to ask it.
-refresh_mode planned_mode(const plan_step& /*step*/, const refresh_options& each) {
-  return each.concurrently ? refresh_mode::concurrently : refresh_mode::full;
+// What `each` asks for, or what automatic would mean if it were this view's turn now. A name that
+// this library does not take keeps the wish: its refresh says why.
+asio::awaitable<chosen_mode> planned_mode(pg::connection& on, const plan_step& step,
+                                          const refresh_options& each) {
+  chosen_mode asked = asked_mode(each);
+  if (asked.mode != refresh_mode::automatic) co_return asked;
+  asked.reason.clear();
+  std::optional<identifier> view;
+  try {
+    view = identifier::parse(step.view.schema + '.' + step.view.name);
+  } catch (const error&) {
+    co_return asked;
+  }
+  const pg::result found = co_await on.query(look_at(*view));
+  std::optional<appearance> looks = seen(found);
+  if (!looks || !looks->is_matview) co_return asked;
+  co_return co_await mode_now(on, std::move(*looks));
 }
 
 asio::awaitable<std::vector<plan_step>> plan_on(pg::connection& on, const view_selection& which) {
@@ -71,12 +87,6 @@ asio::awaitable<std::vector<plan_step>> plan_on(pg::connection& on, const view_s
   for (const view_graph::index at : chosen) views.push_back(graph.nodes()[at]);
   const store::duration_map usual = co_await store::usual_durations(on, views);
   co_return make_plan(graph, chosen, usual);
-}
-
-asio::awaitable<std::vector<plan_step>> plan_from(pg::database& database,
-                                                  const view_selection& which, log_sink log) {
-  pg::lease leased = co_await database.acquire(std::move(log));
-  co_return co_await plan_on(*leased, which);
 }
 
 error with_reason(const error& failed, const std::string& more) {
@@ -107,7 +117,10 @@ class many_refreshes final {
   }
 
   asio::awaitable<refresh_summary> run() {
-    plan_ = co_await plan_from(*database_, options_.which, options_.log);
+    {
+      pg::lease leased = co_await database_->acquire(options_.log);
+      plan_ = co_await plan_on(*leased, options_.which);
+    }
     run_.emplace(plan_);
     expected_ = forecast(plan_, jobs_).end;
     if (options_.on_progress) start_watch();
@@ -422,15 +435,18 @@ asio::awaitable<refresh_summary> anywhere(refresh_many_options options) {
 asio::awaitable<refresh_forecast> forecast_anywhere(refresh_many_options options) {
   check(options);
   const std::shared_ptr<pg::database> database = pg::find_database(options.database);
-  const std::vector<plan_step> plan = co_await plan_from(*database, options.which, options.log);
+  pg::lease leased = co_await database->acquire(options.log);
+  const std::vector<plan_step> plan = co_await plan_on(*leased, options.which);
   refresh_forecast out{.critical_path = critical_path(plan),
                        .jobs = std::min(options.jobs, database->pool_size())};
   const plan_forecast expected = forecast(plan, out.jobs);
   out.expected = expected.end;
   for (const std::size_t at : expected.order) {
     const plan_step& step = plan[at];
+    const chosen_mode chosen = co_await planned_mode(*leased, step, options.each);
     planned_refresh one{.view = step.view.display(),
-                        .mode = planned_mode(step, options.each),
+                        .mode = chosen.mode,
+                        .mode_reason = chosen.reason,
                         .skipped = step.skipped,
                         .expected = step.expected};
     for (const std::size_t first : step.after) one.after.push_back(plan[first].view.display());

@@ -140,7 +140,10 @@ std::string look_at(const identifier& view) {
       "WHERE l.relation = c.oid AND l.granted AND l.mode = 'AccessShareLock' "
       "AND l.pid <> pg_catalog.pg_backend_pid()), "
       "(SELECT coalesce(pg_catalog.sum(s.seq_scan + coalesce(s.idx_scan, 0)), 0) "
-      "FROM pg_catalog.pg_stat_all_tables s WHERE s.relid = c.oid), c.xmin, {} "
+      "FROM pg_catalog.pg_stat_all_tables s WHERE s.relid = c.oid), c.xmin, {}, "
+      // The size is found under a lock that waits for a full refresh of the view.
+      "CASE WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.relation = c.oid "
+      "AND l.mode = 'AccessExclusiveLock') THEN pg_catalog.pg_total_relation_size(c.oid) END "
       "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
       "WHERE c.oid = pg_catalog.to_regclass('{}')",
       store::usable_unique_index, store::keeps_history, view.quoted());

@@ -82,7 +82,7 @@ struct create_statement {
 
 /// One row, none if there is no such relation: schema, name, oid, relkind, populated, whether it
 /// has a unique index for CONCURRENTLY, bytes of the heap, sessions that hold it to read, scans,
-/// xmin, and whether the history can be kept here. Takes no lock.
+/// xmin, whether the history can be kept here, and its size on disk or NULL. Waits for nobody.
 [[nodiscard]] std::string look_at(const identifier& view);
 
 /// Rows of pid and who: the sessions that refresh the view now, by this library or otherwise.

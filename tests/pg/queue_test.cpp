@@ -75,6 +75,30 @@ TEST_F(Queue, RefreshesAViewByArgumentsAndRunsSql) {
   EXPECT_EQ(count("matview.job WHERE state = 'done'"), "2");
 }
 
+TEST_F(Queue, RemembersItsRefreshes) {
+  db.execute("CREATE TABLE t (id int); CREATE MATERIALIZED VIEW v AS SELECT id FROM t");
+  tasks::set_schedule({.name = "s",
+                       .task = "refresh",
+                       .args = R"({"view": "v", "mode": "auto", "if_changed": true})",
+                       .every = interval::parse("1 hour")});
+  tasks::run_schedule_now("s");
+  task_queue queue;
+  queue.drain_once();
+  const auto again = enqueue("refresh", R"({"view": "v", "if_changed": true})");
+  queue.drain_once();
+  EXPECT_EQ(state_of(again), "done");
+  enqueue("refresh", R"({"view": "v", "mode": "sideways"})");
+  db.execute("DROP TABLE t CASCADE");
+  queue.drain_once();
+  const auto all = list_history();
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all[1].asked_by, refresh_origin::schedule);
+  EXPECT_EQ(all[1].outcome, history_outcome::done);
+  EXPECT_EQ(all[0].asked_by, refresh_origin::api);
+  EXPECT_EQ(all[0].outcome, history_outcome::skipped);
+  EXPECT_TRUE(contains(all[0].reason, "none of its 1 table has changed")) << all[0].reason;
+}
+
 TEST_F(Queue, TriesAgainWhatMayHelpAndNotWhatCannot) {
   db.execute("CREATE TABLE t AS SELECT 1 AS id");
   const auto missing = enqueue("refresh", R"({"view": "nope"})");
