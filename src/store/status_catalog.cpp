@@ -25,7 +25,8 @@ select pg_catalog.pg_is_in_recovery(),
          where n.nspname = 'matview' and c.relname in ('view', 'refresh', 'schedule')) as own)";
 
 constexpr std::string_view names_sql = R"(
-select c.oid::pg_catalog.int8, c.relkind, pg_catalog.format('%I.%I', n.nspname, c.relname)
+select c.oid::pg_catalog.int8, c.relkind,
+       case when c.oid is not null then pg_catalog.format('%I.%I', n.nspname, c.relname) end
   from pg_catalog.unnest($1::pg_catalog.text[]) with ordinality as q(name, place)
   left join pg_catalog.pg_class c on c.oid = pg_catalog.to_regclass(q.name)
   left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -75,6 +76,8 @@ select c.oid::pg_catalog.int8, n.nspname, c.relname, c.relispopulated,
             else pg_catalog.has_schema_privilege(n.oid, 'USAGE') end
  order by n.nspname collate "C", c.relname collate "C")";
 
+// state_of() has an alias c of its own.
+//
 // The row of pg_class is read by the statement that reads what it was like: between two of them a
 // refresh of ours could end, which would look like somebody else's.
 //
@@ -84,7 +87,7 @@ select c.oid::pg_catalog.int8, n.nspname, c.relname, c.relispopulated,
 // History is of names; what is told of the last refresh must be of this view, not of one that had
 // its name. Failures may be rare and history long, so only the newest rows are searched for one.
 constexpr std::string_view memory_sql = R"(
-select c.oid::pg_catalog.int8, v.oid::pg_catalog.int8,
+select w.oid::pg_catalog.int8, v.oid::pg_catalog.int8,
        (extract(epoch from v.data_as_of) * 1000000)::pg_catalog.int8,
        coalesce(v.sources::pg_catalog.text, ''), coalesce(v.state::pg_catalog.text, ''),
        coalesce((case when pg_catalog.pg_is_in_recovery()
@@ -97,20 +100,20 @@ select c.oid::pg_catalog.int8, v.oid::pg_catalog.int8,
        usual.median, usual.deviation, coalesce(usual.refreshes, 0),
        (extract(epoch from failed.finished_at) * 1000000)::pg_catalog.int8,
        coalesce(failed.sqlstate, ''), coalesce(failed.error, '')
-  from pg_catalog.pg_class c
-  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  from pg_catalog.pg_class w
+  join pg_catalog.pg_namespace n on n.oid = w.relnamespace
  cross join lateral (select {state} as state) as here
-  left join matview.view v on v.schema = n.nspname and v.name = c.relname
+  left join matview.view v on v.schema = n.nspname and v.name = w.relname
   left join lateral (
     select r.* from matview.refresh r
-     where r.schema = n.nspname and r.name = c.relname and r.outcome = 'done' and r.mode <> 'none'
-       and r.oid = c.oid
+     where r.schema = n.nspname and r.name = w.relname and r.outcome = 'done' and r.mode <> 'none'
+       and r.oid = w.oid
      order by r.started_at desc limit 1) as done on true
   left join lateral (
     with last as (
       select extract(epoch from r.finished_at - r.started_at)::pg_catalog.float8 as took
         from matview.refresh r
-       where r.schema = n.nspname and r.name = c.relname and r.outcome = 'done'
+       where r.schema = n.nspname and r.name = w.relname and r.outcome = 'done'
          and r.mode <> 'none'
        order by r.started_at desc limit 20),
     middle as (
@@ -125,11 +128,11 @@ select c.oid::pg_catalog.int8, v.oid::pg_catalog.int8,
     select newest.* from (
       select r.outcome, r.finished_at, r.sqlstate, r.error, r.oid, r.started_at
         from matview.refresh r
-       where r.schema = n.nspname and r.name = c.relname
+       where r.schema = n.nspname and r.name = w.relname
        order by r.started_at desc limit 1000) as newest
-     where newest.outcome in ('failed', 'in doubt') and coalesce(newest.oid, c.oid) = c.oid
+     where newest.outcome in ('failed', 'in doubt') and coalesce(newest.oid, w.oid) = w.oid
      order by newest.started_at desc limit 1) as failed on true
- where c.oid = any ($1::pg_catalog.oid[]))";
+ where w.oid = any ($1::pg_catalog.oid[]))";
 
 // A name in the arguments is by the rule of an identifier: it has no dot but the one, and its case
 // counts. Not by to_regclass(), which fails where the role may not use the schema.
@@ -250,7 +253,7 @@ asio::awaitable<std::vector<status_memory>> read_status_memory(
     pg::connection& on, const std::vector<std::int64_t>& views) {
   std::string sql(memory_sql);
   constexpr std::string_view place = "{state}";
-  sql.replace(sql.find(place), place.size(), state_of("c.oid"));
+  sql.replace(sql.find(place), place.size(), state_of("w.oid"));
   auto values = one_value(oid_array(views));
   const pg::result found = co_await on.query(std::move(sql), std::move(values));
   co_return all<status_memory>(found, memory_at);
