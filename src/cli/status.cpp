@@ -94,8 +94,10 @@ std::string note_of(const view_status& view, const std::vector<std::string>& sai
   return fmt::format("{}", fmt::join(notes, "; "));
 }
 
-json::value seconds_value(const std::optional<microseconds>& length) {
-  return length ? json::value(seconds(*length)) : json::value();
+// A length is a number wherever it stands.
+void add_seconds(json::object& to, std::string_view key,
+                 const std::optional<microseconds>& length) {
+  if (length) to[key] = seconds(*length);
 }
 
 json::value last_value(const view_status& view) {
@@ -118,10 +120,11 @@ json::value usual_value(const view_status& view) {
 
 json::value running_value(const view_status& view) {
   if (!view.running) return {};
-  return json::object{{"since", time_value(view.running->since)},
-                      {"elapsed_seconds", seconds_value(view.running->elapsed)},
-                      {"by", view.running->by},
-                      {"compared", view.running->compared}};
+  json::object out{{"since", time_value(view.running->since)},
+                   {"by", view.running->by},
+                   {"compared", view.running->compared}};
+  add_seconds(out, "elapsed_seconds", view.running->elapsed);
+  return out;
 }
 
 json::value outside_value(const view_status& view) {
@@ -146,19 +149,20 @@ json::value error_value(const view_status& view) {
 }
 
 json::object values_of(const view_status& view) {
-  return {{"schema", view.schema},
-          {"name", view.name},
-          {"populated", view.populated},
-          {"freshness", to_string(view.fresh)},
-          {"reason", view.reason},
-          {"age_seconds", seconds_value(view.age)},
-          {"bytes", view.bytes ? json::value(*view.bytes) : json::value()},
-          {"last", last_value(view)},
-          {"outside", outside_value(view)},
-          {"usual", usual_value(view)},
-          {"running", running_value(view)},
-          {"next", next_value(view)},
-          {"error", error_value(view)}};
+  json::object out{{"schema", view.schema},
+                   {"name", view.name},
+                   {"populated", view.populated},
+                   {"freshness", to_string(view.fresh)},
+                   {"reason", view.reason},
+                   {"bytes", view.bytes ? json::value(*view.bytes) : json::value()},
+                   {"last", last_value(view)},
+                   {"outside", outside_value(view)},
+                   {"usual", usual_value(view)},
+                   {"running", running_value(view)},
+                   {"next", next_value(view)},
+                   {"error", error_value(view)}};
+  add_seconds(out, "age_seconds", view.age);
+  return out;
 }
 
 std::string plain(const std::optional<microseconds>& length) {
