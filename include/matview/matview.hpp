@@ -16,5 +16,6 @@
 #include <matview/refresh_many.hpp>
 #include <matview/report.hpp>
 #include <matview/schedules.hpp>
+#include <matview/status.hpp>
 #include <matview/tasks.hpp>
 #include <matview/views.hpp>

@@ -33,6 +33,7 @@ command add_create(CLI::App& app);
 command add_refresh(CLI::App& app);
 command add_drop(CLI::App& app);
 command add_list(CLI::App& app);
+command add_status(CLI::App& app);
 command add_graph(CLI::App& app);
 command add_declare(CLI::App& app);
 command add_doctor(CLI::App& app);

@@ -93,9 +93,6 @@ std::string drop(const identifier& view, bool if_exists, bool cascade) {
 
 namespace {
 
-// The first half of the key of a view's lock; the second is its oid. Spells "mvr" in ASCII.
-constexpr int turn_class = 7'173'746;
-
 std::string turn(std::string_view function, const identifier& view) {
   return fmt::format(
       "SELECT pg_catalog.{}({}, pg_catalog.to_regclass('{}')::pg_catalog.oid::pg_catalog.int4)",

@@ -85,6 +85,9 @@ struct create_statement {
 /// xmin, whether the history can be kept here, and its size on disk or NULL. Waits for nobody.
 [[nodiscard]] std::string look_at(const identifier& view);
 
+/// The first half of the key of a view's lock; the second is its oid. Spells "mvr" in ASCII.
+inline constexpr int turn_class = 7'173'746;
+
 /// Rows of pid and who: the sessions that refresh the view now, by this library or otherwise.
 [[nodiscard]] std::string refreshing_sessions(const identifier& view);
 

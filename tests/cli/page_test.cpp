@@ -11,9 +11,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> commands{"create", "refresh", "drop",   "list",   "history",
-                                        "graph",  "declare", "doctor", "demo",   "schedule",
-                                        "jobs",   "enqueue", "worker", "workers"};
+const std::vector<std::string> commands{"create",   "refresh", "drop",    "list",   "status",
+                                        "history",  "graph",   "declare", "doctor", "demo",
+                                        "schedule", "jobs",    "enqueue", "worker", "workers"};
 const std::vector<std::string> schedule_commands{"set",   "list",   "show",    "remove",
                                                  "pause", "resume", "run-now", "next"};
 
