@@ -163,6 +163,9 @@ asio::awaitable<std::optional<refresh_report>> one_refresh::unchanged() {
   if (options_.at_least_every && age > options_.at_least_every->to_duration().count()) {
     co_return std::nullopt;
   }
+  // Somebody else's refresh may have used an older snapshot, or other settings.
+  const std::optional<outside_change> outside = seen_outside(known.state, known.now);
+  if (outside && outside->refreshed) co_return std::nullopt;
   const std::vector<std::int64_t> oids(1, looks_->oid);
   const auto now = co_await store::read_sources(in_.on(), oids);
   const source_verdict verdict = compare_sources(known.sources, now.at(0));
