@@ -1,5 +1,6 @@
 #include "store/sources.hpp"
 
+#include <boost/algorithm/string/replace.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
@@ -29,16 +30,23 @@ namespace {
 // stats_fetch_consistency = snapshot, and it may have waited long since. They do not count yet what
 // this transaction has written itself; and in REPEATABLE READ they are ahead of what it sees.
 //
+// The planner expects a thousand times the rows that there are. It would hash whole catalogs and
+// compile the query, which takes seconds where the query takes milliseconds. So it is told not to,
+// and then what it was told before: the refresh itself may be worth all that.
+//
 // Beside its counts a table's mark holds its parents, since a partition may move from one table to
 // another; its columns, since rows are read whole, too; and, of a materialized view, the row's
 // writer, whom the counts may be behind.
 constexpr const char* sources_sql = R"(
+select pg_catalog.set_config('matview.was_' || name, pg_catalog.current_setting(name), true),
+       pg_catalog.set_config(name, 'off', true)
+  from pg_catalog.unnest('{jit,enable_hashjoin,enable_mergejoin}'::pg_catalog.text[]) as name;
 with recursive cleared as materialized (
   select pg_catalog.pg_stat_clear_snapshot()
 ), rule (view, class, oid, tree) as (
   select w.ev_class, w.ev_class, w.oid, w.ev_action::pg_catalog.text
     from pg_catalog.pg_rewrite w
-   where w.ev_class = any ($1::pg_catalog.oid[]) and w.ev_type = '1'
+   where w.ev_class = any ({views}::pg_catalog.oid[]) and w.ev_type = '1'
   union
   select r.view, below.oid, w.oid, w.ev_action::pg_catalog.text
     from rule r
@@ -141,18 +149,18 @@ with recursive cleared as materialized (
    where relkind in ('r', 'm', 't') and relam <> 2
   union all
   select v, 11, 'not everything is counted (track_counts)'
-    from pg_catalog.unnest($1::pg_catalog.oid[]) v
+    from pg_catalog.unnest({views}::pg_catalog.oid[]) v
    where not pg_catalog.current_setting('track_counts')::pg_catalog.bool
       or exists (select from pg_catalog.pg_db_role_setting
                   where setconfig::pg_catalog.text ~* '[{,"]track_counts=')
   union all
   select v, 12, 'its transaction sees an older state (' || level || ')'
-    from pg_catalog.unnest($1::pg_catalog.oid[]) v,
+    from pg_catalog.unnest({views}::pg_catalog.oid[]) v,
          pg_catalog.current_setting('transaction_isolation') level
    where level not in ('read committed', 'read uncommitted')
   union all
   select v, 13, 'its transaction has itself written something'
-    from pg_catalog.unnest($1::pg_catalog.oid[]) v
+    from pg_catalog.unnest({views}::pg_catalog.oid[]) v
    where pg_catalog.pg_current_xact_id_if_assigned() is not null
 )
 select v::pg_catalog.int8,
@@ -177,7 +185,9 @@ select v::pg_catalog.int8,
            from pg_catalog.pg_proc p where p.oid >= 16384) end))),
   coalesce((select pg_catalog.json_agg(pg_catalog.json_build_array(s.name, s.mark) order by s.oid)
               from source s where s.view = v), '[]')::pg_catalog.text
-  from cleared, pg_catalog.unnest($1::pg_catalog.oid[]) as v)";
+  from cleared, pg_catalog.unnest({views}::pg_catalog.oid[]) as v;
+select pg_catalog.set_config(name, pg_catalog.current_setting('matview.was_' || name), true)
+  from pg_catalog.unnest('{jit,enable_hashjoin,enable_mergejoin}'::pg_catalog.text[]) as name)";
 
 std::vector<source_mark> tables_from(const json::value& list) {
   std::vector<source_mark> out;
@@ -192,9 +202,11 @@ std::vector<source_mark> tables_from(const json::value& list) {
 
 asio::awaitable<std::vector<view_sources>> read_sources(pg::connection& on,
                                                         const std::vector<std::int64_t>& views) {
-  std::vector<pg::parameter> values;
-  values.emplace_back(fmt::format("{{{}}}", fmt::join(views, ",")));
-  const pg::result found = co_await on.query(sources_sql, std::move(values));
+  std::string sql = sources_sql;
+  const std::string oids = fmt::format("'{{{}}}'", fmt::join(views, ","));
+  boost::algorithm::replace_all(sql, "{views}", oids);
+  const std::vector<pg::result> answers = co_await on.run(std::move(sql));
+  const pg::result& found = answers.at(1);
   std::vector<view_sources> out;
   out.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) {

@@ -40,6 +40,7 @@ void run_counted(const std::string& url, const std::vector<std::string>& stateme
     session writer(url);
     flushes = std::stoi(writer.query_one("SHOW server_version_num")) >= 150'000;
     for (const std::string& one : statements) {
+      if (one.empty()) continue;
       try {
         writer.execute(one);
       } catch (const std::exception& failed) {
@@ -113,7 +114,7 @@ const std::vector<change_case>& change_cases() {
       {"VACUUM FULL", either, "SELECT * FROM t", "VACUUM FULL t"},
       {"rewrite", either, "SELECT id FROM t", "ALTER TABLE t ALTER n TYPE bigint"},
       {"row of a partition", refresh, "SELECT * FROM p", "INSERT INTO p VALUES (3, 3)"},
-      {"row between partitions", refresh, "SELECT tableoid % 1 AS x, id FROM p",
+      {"row between partitions", refresh, "SELECT id, n FROM p",
        "CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (100) TO (200); UPDATE p SET id = 150"},
       {"partition added", either, "SELECT * FROM p",
        "CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (100) TO (200)"},
@@ -166,9 +167,9 @@ const std::vector<change_case>& change_cases() {
        "SELECT x::tstzrange FROM (VALUES ('[now,]'::text)) AS w (x)"},
       {"'now' in JSON", refresh,
        "SELECT * FROM json_to_record('{\"x\": \"now\"}') AS w (x timestamptz)"},
-      {"numbers as text", skip, "SELECT id::text, n::text::int, id::text::interval FROM t"},
+      {"numbers as text", skip, "SELECT id::text, n::text::int, id::text::interval AS i FROM t"},
       {"times by settings", skip,
-       "SELECT date_trunc('day', at), to_char(at, 'YYYY'), at::date, at::text FROM t"},
+       "SELECT date_trunc('day', at), to_char(at, 'YYYY'), at::date AS d, at::text FROM t"},
       {"timetz", refresh, "SELECT at::time::timetz FROM t"},
       {"system catalog", refresh, "SELECT relname::text FROM pg_class"},
       {"information_schema", refresh, "SELECT table_name::text FROM information_schema.tables"},
