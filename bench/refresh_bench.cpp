@@ -169,8 +169,8 @@ void compare_readers(const server& where, const sizes& size) {
   };
   fmt::print("{} rows, {} readers; in use for {:.1f} s\n\n", size.rows, readers,
              std::chrono::duration<double>(size.held).count());
-  fmt::print("{:<34} {:>12} {:>9} {:>10} {:>10} {:>12} {:>9}\n", "", "took ms", "reads", "median ms",
-             "p99 ms", "longest ms", "/ bare");
+  fmt::print("{:<34} {:>12} {:>9} {:>10} {:>10} {:>12} {:>9}\n", "", "took ms", "reads",
+             "median ms", "p99 ms", "longest ms", "/ bare");
   milliseconds worst[2]{};  // The bare REFRESH's, with the view free and in use.
   for (const scenario& one : all) {
     const measurement done = measure(conninfo, size, one);
@@ -224,9 +224,7 @@ void compare_leaving_out(const server& where, const sizes& size) {
     const milliseconds left =
         timed([&](const std::string& name) { left_out += out_of(name) ? 1 : 0; }, names);
     const milliseconds refreshed = timed(
-        [&](const std::string& name) {
-          execute(bare.get(), "REFRESH MATERIALIZED VIEW " + name);
-        },
+        [&](const std::string& name) { execute(bare.get(), "REFRESH MATERIALIZED VIEW " + name); },
         names);
     const milliseconds ours =
         timed([](const std::string& name) { matview::refresh_matview(name); }, names);

@@ -35,8 +35,8 @@ namespace {
 // and then what it was told before: the refresh itself may be worth all that.
 //
 // Beside its counts a table's mark holds its parents, since a partition may move from one table to
-// another; its columns, since rows are read whole, too; and, of a materialized view, the row's
-// writer, whom the counts may be behind.
+// another; and its columns, since rows are read whole, too. A materialized view has no counts in
+// it: each refresh writes its row of pg_class, which is seen at once, where counts come later.
 constexpr const char* sources_sql = R"(
 select pg_catalog.set_config('matview.was_' || name, pg_catalog.current_setting(name), true),
        pg_catalog.set_config(name, 'off', true)
@@ -66,9 +66,10 @@ with recursive cleared as materialized (
   select n.view, c.oid, c.relkind, c.relrowsecurity, c.relam,
          pg_catalog.format('%I.%I', s.nspname, c.relname) as name,
          pg_catalog.concat_ws('/', c.relkind, pg_catalog.pg_relation_filenode(c.oid),
-           pg_catalog.pg_stat_get_tuples_inserted(c.oid), pg_catalog.pg_stat_get_tuples_updated(c.oid),
-           pg_catalog.pg_stat_get_tuples_deleted(c.oid),
-           case when c.relkind = 'm' then c.xmin::pg_catalog.text end,
+           case when c.relkind = 'm' then c.xmin::pg_catalog.text
+             else pg_catalog.concat_ws('/', pg_catalog.pg_stat_get_tuples_inserted(c.oid),
+               pg_catalog.pg_stat_get_tuples_updated(c.oid),
+               pg_catalog.pg_stat_get_tuples_deleted(c.oid)) end,
            (select pg_catalog.string_agg(i.inhparent::pg_catalog.text, '+' order by i.inhparent)
               from pg_catalog.pg_inherits i where i.inhrelid = c.oid and not i.inhdetachpending),
            pg_catalog.md5(pg_catalog.concat_ws('|',

@@ -26,6 +26,14 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
+std::uint64_t seed() {
+  static const std::uint64_t once = [] {
+    const char* given = std::getenv("MATVIEW_CHAOS_SEED");
+    return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+  }();
+  return once;
+}
+
 /// Whether it failed for what others did at the same time.
 bool is_conflict(const std::exception& failed) {
   return contains(failed.what(), "deadlock") || contains(failed.what(), "concurrent");
@@ -69,7 +77,9 @@ refresh_report if_changed(const std::string& view) {
   return refresh_matview(view, {.if_changed = true});
 }
 
-bool is_skipped(const refresh_report& report) { return report.mode == refresh_mode::none; }
+bool is_skipped(const refresh_report& report) {
+  return report.mode == refresh_mode::none;
+}
 
 enum class wanted { skip, refresh, either };
 
@@ -161,10 +171,8 @@ const std::vector<change_case>& change_cases() {
       {"random()", refresh, "SELECT random() AS x"},
       {"TABLESAMPLE", refresh, "SELECT * FROM t TABLESAMPLE SYSTEM (50)"},
       {"'now' as text", refresh, "SELECT x::timestamptz FROM (VALUES ('now'::text)) AS w (x)"},
-      {"'today' in an array", refresh,
-       "SELECT x::date[] FROM (VALUES ('{today}'::text)) AS w (x)"},
-      {"'now' in a range", refresh,
-       "SELECT x::tstzrange FROM (VALUES ('[now,]'::text)) AS w (x)"},
+      {"'today' in an array", refresh, "SELECT x::date[] FROM (VALUES ('{today}'::text)) AS w (x)"},
+      {"'now' in a range", refresh, "SELECT x::tstzrange FROM (VALUES ('[now,]'::text)) AS w (x)"},
       {"'now' in JSON", refresh,
        "SELECT * FROM json_to_record('{\"x\": \"now\"}') AS w (x timestamptz)"},
       {"numbers as text", skip, "SELECT id::text, n::text::int, id::text::interval AS i FROM t"},
@@ -173,8 +181,9 @@ const std::vector<change_case>& change_cases() {
       {"timetz", refresh, "SELECT at::time::timetz FROM t"},
       {"system catalog", refresh, "SELECT relname::text FROM pg_class"},
       {"information_schema", refresh, "SELECT table_name::text FROM information_schema.tables"},
-      {"name of a table", refresh, "SELECT ('x' || s.oid::regclass) AS x FROM (SELECT 2::oid) s "
-                                   "(oid)"},
+      {"name of a table", refresh,
+       "SELECT ('x' || s.oid::regclass) AS x FROM (SELECT 2::oid) s "
+       "(oid)"},
       {"sequence", refresh, "SELECT last_value FROM s", "", "CREATE SEQUENCE s"},
       {"row-level security", refresh, "SELECT * FROM t", "",
        "ALTER TABLE t ENABLE ROW LEVEL SECURITY"},
@@ -222,8 +231,11 @@ class IfChanged : public views_test {
 
 TEST_F(IfChanged, IsLeftOutOnlyIfNothingHasChanged) {
   const int version = server_version();
+  std::uint64_t turn = seed();
   for (const change_case& one : change_cases()) {
     if (version < one.since) continue;
+    // Without the flush each wait takes a second: a part of them, by turns.
+    if (version < 150'000 && ++turn % 6 != 0) continue;
     SCOPED_TRACE(one.name);
     begin_case(one);
     EXPECT_FALSE(is_skipped(if_changed("c.v"))) << "nothing is known of it yet";
@@ -300,8 +312,7 @@ TEST_F(IfChangedHere, AnUpstreamViewThatWasRefreshedIsAChange) {
 
 TEST_F(IfChangedHere, IsForcedAfterAWhile) {
   const auto hourly = [] {
-    return refresh_matview(
-        "v", {.if_changed = true, .at_least_every = interval::parse("1 hour")});
+    return refresh_matview("v", {.if_changed = true, .at_least_every = interval::parse("1 hour")});
   };
   hourly();
   EXPECT_TRUE(is_skipped(hourly()));
@@ -333,7 +344,7 @@ TEST_F(IfChangedHere, InACallersTransactionItsOwnChangesCount) {
   EXPECT_EQ(db.query_one("SELECT id FROM v"), "7");
 }
 
-TEST_F(IfChangedHere, ARefreshWithAnOldSnapshotIsNotRelieved) {
+TEST_F(IfChangedHere, ARefreshWithAnOldSnapshotIsNotReliedOn) {
   const raw_connection old(PQconnectdb(db.url().c_str()));
   send(old, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
   counted("UPDATE t SET id = 7");
@@ -344,7 +355,7 @@ TEST_F(IfChangedHere, ARefreshWithAnOldSnapshotIsNotRelieved) {
   EXPECT_EQ(db.query_one("SELECT id FROM v"), "7");
 }
 
-TEST_F(IfChangedHere, SomebodyElsesRefreshWithAnOldSnapshotIsNotRelied) {
+TEST_F(IfChangedHere, SomebodyElsesRefreshWithAnOldSnapshotIsNotReliedOn) {
   session old(db.url());
   old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
   counted("UPDATE t SET id = 7");
@@ -358,17 +369,18 @@ TEST_F(IfChangedHere, SomebodyElsesRefreshWithAnOldSnapshotIsNotRelied) {
 // What a transaction has once seen of the counters it may see again for as long as it lasts.
 TEST_F(IfChangedHere, CountersAreReadAfterTheWait) {
   configure({{"default",
-              with_parameter(db.url(), "options", server_version() >= 150'000
-                                                      ? "-c stats_fetch_consistency=snapshot"
-                                                      : "-c work_mem=4MB")}});
+              with_parameter(db.url(), "options",
+                             server_version() >= 150'000 ? "-c stats_fetch_consistency=snapshot"
+                                                         : "-c work_mem=4MB")}});
   if_changed("v");
   session holder(db.url());
   holder.execute("BEGIN; LOCK TABLE matview.view IN ACCESS EXCLUSIVE MODE");
   refresh_options options{.if_changed = true, .at_least_every = interval::parse("1 day")};
   background waiting(arefresh_matview("v", options));
   ASSERT_TRUE(eventually([&] {
-    return db.query_one("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = "
-                        "'matview.view'::regclass") == "1";
+    return db.query_one(
+               "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = "
+               "'matview.view'::regclass") == "1";
   }));
   counted("UPDATE t SET id = 7");
   holder.execute("COMMIT");
@@ -414,22 +426,16 @@ TEST(IfChangedCrash, ACrashAndAPreparedTransactionAreChanges) {
 
 // --- Random changes
 
-std::uint64_t seed() {
-  static const std::uint64_t once = [] {
-    const char* given = std::getenv("MATVIEW_CHAOS_SEED");
-    return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-  }();
-  return once;
-}
-
 std::chrono::seconds trouble_time() {
   const char* given = std::getenv("MATVIEW_CHAOS_SECONDS");
-  return std::chrono::seconds(given != nullptr ? std::atoi(given) : 5);
+  return std::chrono::seconds(given != nullptr ? std::atoi(given) : 3);
 }
 
 using generator = std::mt19937_64;
 
-std::size_t pick(generator& random, std::size_t below) { return random() % below; }
+std::size_t pick(generator& random, std::size_t below) {
+  return random() % below;
+}
 
 const std::string& pick(generator& random, const std::vector<std::string>& from) {
   return from[pick(random, from.size())];
@@ -479,9 +485,10 @@ std::string random_change(generator& random, const std::string& table) {
     case 7:
       return fmt::format("SAVEPOINT s; DELETE FROM {} WHERE n % 2 = 0; ROLLBACK TO s", table);
     default:
-      return fmt::format("WITH gone AS (DELETE FROM {0} WHERE id = {1} RETURNING id, n) "
-                         "INSERT INTO {0} SELECT * FROM gone",
-                         table, id);
+      return fmt::format(
+          "WITH gone AS (DELETE FROM {0} WHERE id = {1} RETURNING id, n) "
+          "INSERT INTO {0} SELECT * FROM gone",
+          table, id);
   }
 }
 
@@ -502,8 +509,9 @@ void write_randomly(const std::string& url, std::uint64_t start,
         statements.emplace_back("REFRESH MATERIALIZED VIEW CONCURRENTLY up");
         break;
       case 2:
-        statements.emplace_back("ALTER TABLE p DETACH PARTITION p2; ALTER TABLE p ATTACH PARTITION "
-                                "p2 FOR VALUES WITH (MODULUS 3, REMAINDER 2)");
+        statements.emplace_back(
+            "ALTER TABLE p DETACH PARTITION p2; ALTER TABLE p ATTACH PARTITION "
+            "p2 FOR VALUES WITH (MODULUS 3, REMAINDER 2)");
         break;
       default: {
         std::string sql = "BEGIN; ";
@@ -562,11 +570,11 @@ TEST_F(IfChanged, NeverLeavesOutWronglyUnderRandomChanges) {
     for (std::size_t i = 0; i < names.size(); ++i) {
       const refresh_report report = if_changed(names[i]);
       is_skipped(report) ? ++skipped : ++refreshed;
-      ASSERT_EQ(db.query_one(fmt::format(
-                    "SELECT count(*) FROM ((TABLE {0} EXCEPT ALL ({1})) UNION ALL "
-                    "(({1}) EXCEPT ALL TABLE {0})) AS differences",
-                    names[i], queries[i])),
-                "0")
+      ASSERT_EQ(
+          db.query_one(fmt::format("SELECT count(*) FROM ((TABLE {0} EXCEPT ALL ({1})) UNION ALL "
+                                   "(({1}) EXCEPT ALL TABLE {0})) AS differences",
+                                   names[i], queries[i])),
+          "0")
           << names[i] << " AS " << queries[i] << "\nround " << round << ": " << report.reason;
     }
   }
@@ -593,7 +601,10 @@ TEST(CompareSources, SayWhatChanged) {
   };
   const std::vector<row> rows{
       {"public.a has changed", true, [](auto& now) { now.tables[0].mark = "9"; }},
-      {"public.c was added", true, [](auto& now) { now.tables.push_back({"public.c", "1"}); }},
+      {"public.c was added", true,
+       [](auto& now) {
+         now.tables.push_back({"public.c", "1"});
+       }},
       {"public.b is gone", true, [](auto& now) { now.tables.pop_back(); }},
       {"the view was made anew", false, [](auto& now) { now.view = 8; }},
       {"were reset", false, [](auto& now) { now.ground = "h"; }},
@@ -602,8 +613,7 @@ TEST(CompareSources, SayWhatChanged) {
   for (const row& one : rows) {
     store::view_sources now = example();
     one.change(now);
-    const views::source_verdict verdict =
-        views::compare_sources(store::to_json(example()), now);
+    const views::source_verdict verdict = views::compare_sources(store::to_json(example()), now);
     EXPECT_FALSE(verdict.unchanged) << one.reason;
     EXPECT_EQ(verdict.known, one.known) << one.reason;
     EXPECT_TRUE(contains(verdict.reason, one.reason)) << verdict.reason;
