@@ -38,6 +38,7 @@ std::string shown_age(std::int64_t microseconds) {
 asio::awaitable<std::string> who_refreshes(pg::connection& on, const identifier& view) {
   const pg::result found = co_await on.query(refreshing_sessions(view));
   std::vector<std::string> out;
+  out.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) out.push_back(found.string(row, 1));
   co_return out.empty() ? std::string("another session") : fmt::format("{}", fmt::join(out, ", "));
 }
