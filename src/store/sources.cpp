@@ -1,5 +1,6 @@
 #include "store/sources.hpp"
 
+#include <boost/algorithm/string/replace.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
@@ -7,7 +8,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <map>
 #include <utility>
 
 namespace matview::store {
@@ -21,13 +21,32 @@ namespace {
 //
 // Of the functions that are STABLE, those that read nothing but their arguments and the settings
 // for writing values as text are named one by one; the settings are part of the ground. Whatever is
-// not named is unknown. A function that is IMMUTABLE and was made here is on the ground, too: it
-// may be replaced.
+// not named is unknown; so are those that take times as text, which may be 'now', or that give a
+// timetz, whose offset is today's. A function that is IMMUTABLE and was made here may be replaced,
+// and may call others that may: where there is one, all functions that were made here are on the
+// ground.
+//
+// Counters are read anew: what a transaction has once seen of them it sees again, in 14 and with
+// stats_fetch_consistency = snapshot, and it may have waited long since. They do not count yet what
+// this transaction has written itself; and in REPEATABLE READ they are ahead of what it sees.
+//
+// The planner expects a thousand times the rows that there are. It would hash whole catalogs and
+// compile the query, which takes seconds where the query takes milliseconds. So it is told not to,
+// and then what it was told before: the refresh itself may be worth all that.
+//
+// Beside its counts a table's mark holds its parents, since a partition may move from one table to
+// another; and its columns, since rows are read whole, too. A materialized view has no counts in
+// it: each refresh writes its row of pg_class, which is seen at once, where counts come later.
 constexpr const char* sources_sql = R"(
-with recursive rule (view, class, oid, tree) as (
+select pg_catalog.set_config('matview.was_' || name, pg_catalog.current_setting(name), true),
+       pg_catalog.set_config(name, 'off', true)
+  from pg_catalog.unnest('{jit,enable_hashjoin,enable_mergejoin}'::pg_catalog.text[]) as name;
+with recursive cleared as materialized (
+  select pg_catalog.pg_stat_clear_snapshot()
+), rule (view, class, oid, tree) as (
   select w.ev_class, w.ev_class, w.oid, w.ev_action::pg_catalog.text
     from pg_catalog.pg_rewrite w
-   where w.ev_class = any ($1::pg_catalog.oid[]) and w.ev_type = '1'
+   where w.ev_class = any ({views}::pg_catalog.oid[]) and w.ev_type = '1'
   union
   select r.view, below.oid, w.oid, w.ev_action::pg_catalog.text
     from rule r
@@ -41,28 +60,51 @@ with recursive rule (view, class, oid, tree) as (
     cross join lateral pg_catalog.regexp_matches(r.tree, ':relid ([1-9][0-9]*)', 'g') as m
    where m[1]::pg_catalog.oid <> r.class
   union
-  select n.view, i.inhrelid from named n join pg_catalog.pg_inherits i on i.inhparent = n.oid
+  select n.view, i.inhrelid from named n
+    join pg_catalog.pg_inherits i on i.inhparent = n.oid and not i.inhdetachpending
 ), source as (
-  select n.view, c.oid, c.relkind, c.relrowsecurity,
+  select n.view, c.oid, c.relkind, c.relrowsecurity, c.relam,
          pg_catalog.format('%I.%I', s.nspname, c.relname) as name,
          pg_catalog.concat_ws('/', c.relkind, pg_catalog.pg_relation_filenode(c.oid),
-           pg_catalog.pg_stat_get_tuples_inserted(c.oid), pg_catalog.pg_stat_get_tuples_updated(c.oid),
-           pg_catalog.pg_stat_get_tuples_deleted(c.oid)) as mark
+           case when c.relkind = 'm' then c.xmin::pg_catalog.text
+             else pg_catalog.concat_ws('/', pg_catalog.pg_stat_get_tuples_inserted(c.oid),
+               pg_catalog.pg_stat_get_tuples_updated(c.oid),
+               pg_catalog.pg_stat_get_tuples_deleted(c.oid)) end,
+           (select pg_catalog.string_agg(i.inhparent::pg_catalog.text, '+' order by i.inhparent)
+              from pg_catalog.pg_inherits i where i.inhrelid = c.oid and not i.inhdetachpending),
+           pg_catalog.md5(pg_catalog.concat_ws('|',
+             (select pg_catalog.string_agg(a.attname::pg_catalog.text, ',' order by a.attnum)
+                from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0),
+             (select pg_catalog.string_agg(d.oid || ':' || d.xmin::pg_catalog.text, ','
+                                           order by d.oid)
+                from pg_catalog.pg_attrdef d where d.adrelid = c.oid)))) as mark
     from named n join pg_catalog.pg_class c on c.oid = n.oid and c.relkind <> 'v'
     join pg_catalog.pg_namespace s on s.oid = c.relnamespace
+), function (view, oid) as (
+  select r.view, m[1]::pg_catalog.oid
+    from rule r
+    cross join lateral pg_catalog.regexp_matches(
+      r.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([1-9][0-9]*)', 'g') as m
 ), called as (
-  select distinct r.view, p.oid, p.xmin, p.provolatile, p.proname,
+  select distinct f.view, p.oid, p.provolatile,
          pg_catalog.format('%I.%I', s.nspname, p.proname) as name,
          p.oid < 16384 and p.provolatile = 's'
+         and p.prorettype <> 'pg_catalog.timetz'::pg_catalog.regtype
+         and p.proname !~ '_(in|recv)$|_populate_record(set)?$|_to_record(set)?$'
          and (p.proname ~ ('^(date_trunc|date_part|extract|to_char|to_date|to_timestamp|timezone|'
               '(timestamp|timestamptz|date|time|timetz|interval)(_.*)?|make_timestamptz|concat|'
               'concat_ws|format|quote_(ident|literal|nullable)|array_to_string|text|'
               '(to_|row_to_|array_to_)?jsonb?(_.*)?|generate_series)$')
               or (p.proname = 'age' and p.pronargs = 2)) as by_settings
-    from rule r
-    cross join lateral pg_catalog.regexp_matches(
-      r.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([1-9][0-9]*)', 'g') as m
-    join pg_catalog.pg_proc p on p.oid = m[1]::pg_catalog.oid
+    from (select view, oid from function
+          union all
+          select f.view, part.oid
+            from function f
+            join pg_catalog.pg_aggregate a on a.aggfnoid = f.oid and f.oid >= 16384
+            cross join lateral (values (a.aggtransfn::pg_catalog.oid), (a.aggfinalfn),
+              (a.aggcombinefn), (a.aggmtransfn), (a.aggminvtransfn), (a.aggmfinalfn)) as part (oid)
+         ) as f
+    join pg_catalog.pg_proc p on p.oid = f.oid
     join pg_catalog.pg_namespace s on s.oid = p.pronamespace
 ), doubt (view, rank, why) as (
   select view, 1, 'it reads the foreign table ' || name from source where relkind = 'f'
@@ -86,10 +128,41 @@ with recursive rule (view, class, oid, tree) as (
   union all
   -- 'now' and 'today' are dates, too.
   select view, 8, 'it reads times from text' from rule
-   where tree ~ '\{COERCEVIAIO [^{]*(\{.*\} )?:resulttype (1082|1083|1114|1184|1266) '
+   where tree ~ '\{(TABLEFUNC|JSONEXPR) '
   union all
-  select v, 9, 'the server does not count (track_counts)' from pg_catalog.unnest($1::pg_catalog.oid[]) v
+  -- Only of this kind of node these three follow each other.
+  select r.view, 8, 'it reads ' || pg_catalog.format_type(t.oid, null) || ' from text' from rule r
+    cross join lateral pg_catalog.regexp_matches(
+      r.tree, ':resulttype ([0-9]+) :resultcollid [0-9]+ :coerceformat ', 'g') as m
+    join pg_catalog.pg_type t on t.oid = m[1]::pg_catalog.oid
+    left join pg_catalog.pg_type e on e.oid = t.typelem and t.typlen = -1
+    join pg_catalog.pg_proc p on p.oid = coalesce(e.typinput, t.typinput)
+   where p.provolatile <> 'i'
+     and coalesce(e.oid, t.oid) not in ('pg_catalog.interval'::pg_catalog.regtype,
+       'pg_catalog.money'::pg_catalog.regtype, 'pg_catalog.xml'::pg_catalog.regtype)
+  union all
+  -- As text they are what the catalog calls them now.
+  select view, 9, 'it gives names of the catalog' from rule
+   where tree ~ ':(vartype|consttype|resulttype|funcresulttype|element_typeid) '
+                '(24|220[2-9]|221[01]|373[45]|3769|3770|4089|409[067]|419[12]) '
+  union all
+  select view, 10, 'it reads ' || name || ', which is stored in a way of its own' from source
+   where relkind in ('r', 'm', 't') and relam <> 2
+  union all
+  select v, 11, 'not everything is counted (track_counts)'
+    from pg_catalog.unnest({views}::pg_catalog.oid[]) v
    where not pg_catalog.current_setting('track_counts')::pg_catalog.bool
+      or exists (select from pg_catalog.pg_db_role_setting
+                  where setconfig::pg_catalog.text ~* '[{,"]track_counts=')
+  union all
+  select v, 12, 'its transaction sees an older state (' || level || ')'
+    from pg_catalog.unnest({views}::pg_catalog.oid[]) v,
+         pg_catalog.current_setting('transaction_isolation') level
+   where level not in ('read committed', 'read uncommitted')
+  union all
+  select v, 13, 'its transaction has itself written something'
+    from pg_catalog.unnest({views}::pg_catalog.oid[]) v
+   where pg_catalog.pg_current_xact_id_if_assigned() is not null
 )
 select v::pg_catalog.int8,
   coalesce((select d.why from doubt d where d.view = v order by d.rank, d.why limit 1), ''),
@@ -102,13 +175,20 @@ select v::pg_catalog.int8,
       pg_catalog.current_setting('lc_time'), pg_catalog.current_setting('lc_numeric'),
       pg_catalog.current_setting('lc_monetary'), pg_catalog.current_setting('bytea_output'),
       pg_catalog.current_setting('extra_float_digits'),
+      pg_catalog.current_setting('xmlbinary'), pg_catalog.current_setting('xmloption'),
+      (select pg_catalog.md5(pg_catalog.string_agg(e.oid || ':' || e.xmin::pg_catalog.text, ','
+                                                   order by e.oid)) from pg_catalog.pg_enum e),
       (select pg_catalog.string_agg(pg_catalog.md5(r.tree), ',' order by r.oid) from rule r
         where r.view = v),
-      (select pg_catalog.string_agg(c.oid || ':' || c.xmin::pg_catalog.text, ',' order by c.oid)
-         from called c where c.view = v and c.oid >= 16384)))),
+      case when exists (select from called c where c.view = v and c.oid >= 16384) then
+        (select pg_catalog.md5(pg_catalog.string_agg(p.oid || ':' || p.xmin::pg_catalog.text, ','
+                                                     order by p.oid))
+           from pg_catalog.pg_proc p where p.oid >= 16384) end))),
   coalesce((select pg_catalog.json_agg(pg_catalog.json_build_array(s.name, s.mark) order by s.oid)
               from source s where s.view = v), '[]')::pg_catalog.text
-  from pg_catalog.unnest($1::pg_catalog.oid[]) as v)";
+  from cleared, pg_catalog.unnest({views}::pg_catalog.oid[]) as v;
+select pg_catalog.set_config(name, pg_catalog.current_setting('matview.was_' || name), true)
+  from pg_catalog.unnest('{jit,enable_hashjoin,enable_mergejoin}'::pg_catalog.text[]) as name)";
 
 std::vector<source_mark> tables_from(const json::value& list) {
   std::vector<source_mark> out;
@@ -123,9 +203,11 @@ std::vector<source_mark> tables_from(const json::value& list) {
 
 asio::awaitable<std::vector<view_sources>> read_sources(pg::connection& on,
                                                         const std::vector<std::int64_t>& views) {
-  std::vector<pg::parameter> values;
-  values.emplace_back(fmt::format("{{{}}}", fmt::join(views, ",")));
-  const pg::result found = co_await on.query(sources_sql, std::move(values));
+  std::string sql = sources_sql;
+  const std::string oids = fmt::format("'{{{}}}'", fmt::join(views, ","));
+  boost::algorithm::replace_all(sql, "{views}", oids);
+  const std::vector<pg::result> answers = co_await on.run(std::move(sql));
+  const pg::result& found = answers.at(1);
   std::vector<view_sources> out;
   out.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) {

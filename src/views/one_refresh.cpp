@@ -38,6 +38,7 @@ std::string shown_age(std::int64_t microseconds) {
 asio::awaitable<std::string> who_refreshes(pg::connection& on, const identifier& view) {
   const pg::result found = co_await on.query(refreshing_sessions(view));
   std::vector<std::string> out;
+  out.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) out.push_back(found.string(row, 1));
   co_return out.empty() ? std::string("another session") : fmt::format("{}", fmt::join(out, ", "));
 }
@@ -173,6 +174,9 @@ asio::awaitable<std::optional<refresh_report>> one_refresh::unchanged() {
   if (options_.at_least_every && age > options_.at_least_every->to_duration().count()) {
     co_return std::nullopt;
   }
+  // Somebody else's refresh may have used an older snapshot, or other settings.
+  const std::optional<outside_change> outside = seen_outside(known.state, known.now);
+  if (outside && outside->refreshed) co_return std::nullopt;
   const std::vector<std::int64_t> oids(1, looks_->oid);
   const auto now = co_await store::read_sources(in_.on(), oids);
   const source_verdict verdict = compare_sources(known.sources, now.at(0));
