@@ -25,10 +25,6 @@ using std::chrono::microseconds;
   throw error(errc::invalid_option, what, {.hint = std::string(hint)});
 }
 
-json::value seconds_value(const std::optional<microseconds>& duration) {
-  return duration ? json::value(seconds(*duration)) : json::value();
-}
-
 std::string shown(const std::optional<microseconds>& duration) {
   return duration ? pretty_duration(*duration) : "";
 }
@@ -47,9 +43,9 @@ void add_planned(table& to, const planned_refresh& one, std::size_t number) {
                       {"mode", mode},
                       {"mode_reason", one.mode_reason},
                       {"after", json::array(one.after.begin(), one.after.end())},
-                      {"begins_seconds", seconds_value(one.begins)},
-                      {"expected_seconds", seconds_value(one.expected)},
                       {"skipped", text_value(one.skipped)}};
+  if (one.begins) values["begins_seconds"] = seconds(*one.begins);
+  if (one.expected) values["expected_seconds"] = seconds(*one.expected);
   to.add({fmt::format("{}", number), one.view, one.skipped.empty() ? mode : "skipped",
           shown(one.begins), shown(one.expected), after, one.mode_reason},
          std::move(values),

@@ -116,6 +116,7 @@ asio::awaitable<job_end> refresh(const job& what, const views::refresh_task& tas
   refresh_options options = task.options;
   options.count_rows = false;
   options.asked_by = what.schedule.empty() ? refresh_origin::api : refresh_origin::schedule;
+  const auto began = std::chrono::steady_clock::now();
   int tried = 0;
   refresh_report report;
   const auto once = [&](int tries) {
@@ -124,15 +125,14 @@ asio::awaitable<job_end> refresh(const job& what, const views::refresh_task& tas
   };
   std::optional<error> failure;
   try {
-    const auto until = std::chrono::steady_clock::now() +
-                       (options.lock_timeout ? std::chrono::minutes(0) : views::all_waits);
+    const auto until = began + (options.lock_timeout ? std::chrono::minutes(0) : views::all_waits);
     job_end end = co_await views::patiently(until, once);
     co_await views::care_after(*leased, task.name, options, report);
     co_return end;
   } catch (const error& failed) {
     failure = failed;
   }
-  co_await views::record_failure(*leased, task.name, options, *failure, tried);
+  co_await views::record_failure(*leased, task.name, options, *failure, tried, began);
   throw error(*failure);
 }
 

@@ -88,7 +88,8 @@ asio::awaitable<void> care_after(pg::connection& on, std::string name,
 }
 
 asio::awaitable<void> record_failure(pg::connection& on, std::string name, refresh_options options,
-                                     error failed, int tries) {
+                                     error failed, int tries,
+                                     std::chrono::steady_clock::time_point began) {
   const refresh_request request = checked(name, std::move(options), tries);
   if (!on.usable() || on.transaction_status() != PQTRANS_IDLE) co_return;
   try {
@@ -101,7 +102,10 @@ asio::awaitable<void> record_failure(pg::connection& on, std::string name, refre
     row.oid = looks->oid;
     row.reason = "it failed";
     row.outcome = failed.may_have_happened() ? history_outcome::in_doubt : history_outcome::failed;
-    row.started = std::chrono::system_clock::now();
+    const pg::result now = co_await on.query(moment());
+    row.started = refresh_record::time_point(
+        std::chrono::microseconds(now.integer(0, 0)) -
+        std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - began));
     row.sqlstate = failed.sqlstate();
     row.error = failed.what();
     co_await store::record(on, std::move(row), 0);
@@ -113,9 +117,9 @@ asio::awaitable<void> record_failure(pg::connection& on, std::string name, refre
 namespace {
 
 // What is left of max_duration bounds each statement, too.
-refresh_options within(refresh_options options, clock::time_point until) {
+refresh_options within(refresh_options options, clock::time_point deadline) {
   if (!options.max_duration) return options;
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - clock::now());
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - clock::now());
   const interval rest =
       interval::parse(fmt::format("{} milliseconds", std::max<std::int64_t>(left.count(), 1)));
   if (!options.statement_timeout || *options.statement_timeout > rest ||
@@ -129,15 +133,18 @@ asio::awaitable<refresh_report> refresh_patiently(pg::connection& on, const std:
                                                   const refresh_options& options) {
   const auto began = clock::now();
   const bool patient = !options.lock_timeout && on.transaction_status() == PQTRANS_IDLE;
-  clock::time_point until = patient ? began + all_waits : began;
+  clock::time_point deadline = clock::time_point::max();
   if (options.max_duration) {
-    until = std::min(until, began + std::chrono::duration_cast<clock::duration>(
-                                        options.max_duration->to_duration()));
+    // The server's own longest statement_timeout; more is no limit to anybody.
+    const std::chrono::microseconds longest = std::chrono::hours(24 * 24);
+    deadline = began + std::chrono::duration_cast<clock::duration>(
+                           std::min(options.max_duration->to_duration(), longest));
   }
+  const clock::time_point until = patient ? std::min(began + all_waits, deadline) : began;
   int last_try = 0;
   const auto once = [&](int tries) -> asio::awaitable<refresh_report> {
     last_try = tries;
-    refresh_options now = within(options, until);
+    refresh_options now = within(options, deadline);
     return refresh_on(on, name, std::move(now), tries);
   };
   std::optional<error> failure;
@@ -148,7 +155,7 @@ asio::awaitable<refresh_report> refresh_patiently(pg::connection& on, const std:
   } catch (const error& failed) {
     failure = failed;
   }
-  co_await record_failure(on, name, options, *failure, last_try);
+  co_await record_failure(on, name, options, *failure, last_try, began);
   throw error(*failure);
 }
 

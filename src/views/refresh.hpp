@@ -5,6 +5,7 @@
 #include <matview/options.hpp>
 #include <matview/report.hpp>
 
+#include <chrono>
 #include <string>
 
 namespace matview::views {
@@ -20,9 +21,10 @@ asio::awaitable<refresh_report> refresh_on(pg::connection& on, std::string name,
 asio::awaitable<void> care_after(pg::connection& on, std::string name,
                                  const refresh_options& options, refresh_report& report);
 
-/// Writes into the history that it failed, if one is kept. To be called after the rollback. Never
-/// throws for what the server says: the failure itself is what must be told.
+/// Writes into the history that what was begun then failed, if one is kept. To be called after the
+/// rollback. Never throws for what the server says: the failure itself is what must be told.
 asio::awaitable<void> record_failure(pg::connection& on, std::string name, refresh_options options,
-                                     error failed, int tries);
+                                     error failed, int tries,
+                                     std::chrono::steady_clock::time_point began);
 
 }  // namespace matview::views

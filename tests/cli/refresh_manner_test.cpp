@@ -114,7 +114,7 @@ TEST_F(CliRefreshManner, HistoryIsBegunAndPruned) {
       "generate_series(now() - interval '50 days', now(), '1 day') AS at");
   EXPECT_EQ(json_of(matview({"history", "--prune", "--keep", "30 days", "--format", "json"}))
                 .at("deleted"),
-            20);
+            21);
   EXPECT_EQ(matview({"history", "--keep", "30 days"}).exit_code, 2);
   EXPECT_EQ(matview({"history", "--limit", "0"}).exit_code, 2);
 }

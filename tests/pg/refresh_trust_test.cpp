@@ -228,6 +228,14 @@ TEST_F(RefreshTurns, EndsAfterItsMaxDuration) {
   const error late = failure_of(
       [] { return refresh_matview("w", {.max_duration = interval::parse("300 milliseconds")}); });
   EXPECT_EQ(late.code(), errc::statement_timeout);
+  const refresh_record row = list_history({.view = "w", .limit = 1}).at(0);
+  EXPECT_EQ(row.outcome, history_outcome::failed);
+  EXPECT_GE(row.finished - row.started, 300ms) << "from when it was asked for";
+  slow.open();
+  EXPECT_EQ(refresh_matview("w", {.lock_timeout = interval::parse("1 second"),
+                                  .max_duration = interval::parse("1 hour")})
+                .mode,
+            refresh_mode::full);
 }
 
 TEST_F(RefreshTrust, LetsReadersPassBetweenItsTries) {
