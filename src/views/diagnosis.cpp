@@ -139,6 +139,10 @@ bool unknown_name(std::string_view state) {
 asio::awaitable<error> explain(pg::connection& on, const attempt& tried, const error& failed) {
   const std::string& state = failed.sqlstate();
   if (state == "57014") co_return co_await interruption(on, tried, failed);
+  if (state == "25006") {
+    co_return changed(failed, failed.code(), failed.what(),
+                      "this is a standby, or the session is read-only: ask the primary");
+  }
   if (state == "55P03") co_return co_await lock_refusal(on, tried, failed);
   const std::optional<store::relation> there = co_await store::find_relation(on, tried.view);
   if (state == "42501") co_return permission(tried, failed, there, on.server_version());

@@ -1,6 +1,7 @@
 // What a refresh does beyond computing: one at a time, giving way, a mode with a reason, left out
 // when it is not needed, remembered.
 
+#include "pooler.hpp"
 #include "views_fixture.hpp"
 #include <matview/history.hpp>
 
@@ -271,6 +272,40 @@ TEST_F(RefreshTrust, IsTriedAgainAfterADeadlock) {
   std::thread second([&] { other.execute("SELECT * FROM v; COMMIT"); });
   EXPECT_GE(refresh.get().lock_waits, 1);
   second.join();
+}
+
+// The turn is a lock of the transaction, so that sessions that are shared do no harm.
+TEST_F(RefreshTrust, HoldsThroughAPoolerInTransactionMode) {
+  keep_history();
+  session server(db.url());
+  const pooler shared(server, "transaction");
+  ASSERT_TRUE(eventually([&] { return shared.ready(); }));
+  configure({{"default", shared.url(db.query_one("SELECT current_database()"))}});
+  EXPECT_EQ(refresh_matview("v", {.mode = refresh_mode::automatic, .care = care_options()}).mode,
+            refresh_mode::full);
+  EXPECT_EQ(refresh_matview("v", {.concurrently = true}).rows, 1);
+  EXPECT_EQ(ensure_fresh("v", interval::parse("1 hour")).mode, refresh_mode::none);
+  EXPECT_EQ(cancel_refresh("v"), 0);
+  gate slow(db.url());
+  slow.open();
+  create_matview("w", "SELECT id FROM t WHERE " + gate::condition());
+  slow.close();
+  background first(arefresh_matview("w"));
+  slow.await();
+  EXPECT_EQ(refresh_matview("w", {.if_running = if_running::skip}).mode, refresh_mode::none);
+  background second(arefresh_matview("w"));
+  slow.await(2);
+  slow.open();
+  EXPECT_EQ(first.get().mode, refresh_mode::full);
+  EXPECT_EQ(second.get().mode, refresh_mode::full);
+  EXPECT_EQ(
+      db.query_one("SELECT count(*) FROM matview.refresh a JOIN matview.refresh b ON a.id < "
+                   "b.id AND a.name = b.name AND b.started_at < a.finished_at AND a.outcome = "
+                   "'done' AND b.outcome = 'done'"),
+      "0");
+  EXPECT_EQ(db.query_one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = "
+                         "7173746"),
+            "0");
 }
 
 class EnsureFresh : public RefreshTrust {

@@ -322,6 +322,9 @@ TEST_F(Status, WorksOnAStandby) {
   EXPECT_FALSE(report.views[1].outside->refreshed) << report.views[1].outside->seen_by;
   ASSERT_TRUE(report.views[2].outside);
   EXPECT_TRUE(report.views[2].outside->refreshed) << report.views[2].outside->seen_by;
+  const error refused = failure_of([] { return refresh_matview("v"); });
+  EXPECT_EQ(refused.sqlstate(), "25006");
+  EXPECT_TRUE(contains(refused.hint(), "ask the primary")) << refused.hint();
   configure({});
 }
 
