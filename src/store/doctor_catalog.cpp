@@ -224,8 +224,9 @@ select s.id is not null,
           from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
          where n.nspname = 'matview' and c.relname = 'refresh') as r)";
 
-// A view's name in the arguments is by the rule of an identifier, and its case counts. Each part is
-// quoted here; a text that breaks the rule is no name.
+// A view's name in the arguments is by the rule of an identifier, and its case counts; a text that
+// breaks the rule is no name. Not to_regclass(), which fails for a schema that the role may not
+// use.
 constexpr std::string_view schedules_sql = R"(
 select s.name, coalesce(s.args ->> 'view', ''), v.id,
        coalesce(s.args ->> 'concurrently', '') = 'true',
@@ -235,9 +236,13 @@ select s.name, coalesce(s.args ->> 'view', ''), v.id,
        {duration}
   from matview.schedule s
   cross join lateral (
-    select case when s.args ->> 'view' ~ '^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$'
-                then pg_catalog.to_regclass(pg_catalog.regexp_replace(
-                       s.args ->> 'view', '[^.]+', '"\&"', 'g'))::pg_catalog.oid end as id) as v
+    select pg_catalog.max(c.oid::pg_catalog.int8)::pg_catalog.oid as id
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where s.args ->> 'view' ~ '^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$'
+       and case when pg_catalog.strpos(s.args ->> 'view', '.') = 0
+                then c.relname = s.args ->> 'view' and pg_catalog.pg_table_is_visible(c.oid)
+                else n.nspname = pg_catalog.split_part(s.args ->> 'view', '.', 1)
+                     and c.relname = pg_catalog.split_part(s.args ->> 'view', '.', 2) end) as v
  where s.task = 'refresh' and s.paused_at is null
  order by s.name collate "C")";
 

@@ -634,6 +634,17 @@ TEST_F(DoctorOfSchedules, SaysThatItMayNotReadThem) {
   EXPECT_TRUE(contains(report.unseen[0], "may not read matview.schedule")) << report.unseen[0];
 }
 
+TEST_F(DoctorOfSchedules, NeedsNoRightToTheSchemaOfTheView) {
+  db.execute("CREATE SCHEMA closed; CREATE MATERIALIZED VIEW closed.w AS SELECT id FROM t");
+  set("1 day", R"({"view": "closed.w"})");
+  db.execute(
+      "GRANT USAGE ON SCHEMA matview TO public; GRANT SELECT ON ALL TABLES IN SCHEMA matview TO "
+      "public");
+  const test_role role(db, "reader");
+  configure({{"default", role.url()}});
+  EXPECT_EQ(told(found()), "");
+}
+
 TEST_F(Doctor, LooksAtWhatItIsToldTo) {
   db.execute(
       "CREATE SCHEMA \"Sales\"; CREATE MATERIALIZED VIEW \"Sales\".v AS SELECT 1 AS id; "

@@ -304,7 +304,8 @@ TEST_F(RefreshTrust, HoldsThroughAPoolerInTransactionMode) {
                    "'done' AND b.outcome = 'done'"),
       "0");
   EXPECT_EQ(db.query_one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = "
-                         "7173746"),
+                         "7173746 AND database = (SELECT oid FROM pg_database WHERE datname = "
+                         "current_database())"),
             "0");
 }
 
