@@ -19,6 +19,13 @@ struct index_definition {
   bool unique = false;
 };
 
+/// What a view is in the database.
+enum class view_kind {
+  native,       ///< A MATERIALIZED VIEW: REFRESH computes all of it.
+  incremental,  ///< A plain view over a table that changes are applied to: see incremental.hpp.
+  automatic,    ///< incremental if the query can be maintained so, else native. The report says why.
+};
+
 /// Options of create_matview().
 struct create_options {
   /// The alias of the database; ignored by the forms that take a connection.
@@ -39,6 +46,8 @@ struct create_options {
   std::optional<interval> lock_timeout = {};
   /// Receives NOTICEs and what is done.
   log_sink log = {};
+  /// An incremental view cannot be made without data, nor in a transaction of the caller's.
+  view_kind kind = view_kind::native;
 };
 
 /// What a refresh does when another one of the same view is running, started by this library
@@ -94,7 +103,9 @@ struct refresh_options {
   std::optional<interval> lock_timeout = {};
   /// Receives NOTICEs and what is done.
   log_sink log = {};
-  /// full, concurrently or automatic; unset: as `concurrently` says. The report says why.
+  /// full, concurrently, automatic, incremental or diff; unset: as `concurrently` says. The report
+  /// says why. An incremental view takes automatic, incremental, full and diff; unset and
+  /// concurrently mean automatic there, since its readers never wait.
   std::optional<refresh_mode> mode = {};
   /// What to do when another refresh of this view is running.
   matview::if_running if_running = matview::if_running::wait;

@@ -13,6 +13,8 @@ enum class refresh_mode {
   none,          ///< Not at all: the view was created empty, or was already there.
   full,          ///< Written anew; readers wait at the end of it for the swap.
   concurrently,  ///< Compared with the old contents; readers never wait.
+  incremental,   ///< Of an incremental view: what has changed was applied.
+  diff,          ///< Of an incremental view: computed anew, and only what differs was written.
   automatic,     ///< Only as a wish: whichever of the two suits the view now.
 };
 
@@ -41,6 +43,7 @@ struct refresh_report {
   std::optional<std::int64_t> rows = {};               ///< Rows now in the view, if it holds data.
   std::int64_t bytes = 0;                              ///< Size on disk with indexes and TOAST.
   int lock_waits = 0;     ///< How often it gave way to those who held the view, and tried again.
+  bool incremental = false;  ///< Whether it is an incremental view.
   std::string care = {};  ///< What was done after the commit and why, or why not: see care_options.
 };
 

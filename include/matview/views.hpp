@@ -90,7 +90,7 @@ int cancel_refresh(std::string_view name, std::string_view database = "default")
 void drop_matview(std::string_view name, const drop_options& options = {});
 void drop_matview(PGconn* connection, std::string_view name, const drop_options& options = {});
 
-/// The names of the materialized views of one schema, sorted by byte.
+/// The names of the materialized and incremental views of one schema, sorted by byte.
 std::vector<std::string> list_matviews(const list_options& options = {});
 std::vector<std::string> list_matviews(PGconn* connection, const list_options& options = {});
 
@@ -104,6 +104,7 @@ struct matview_info {
   std::optional<std::int64_t> bytes = {};  ///< Size on disk with indexes and TOAST; unset while the
                                            ///< view is locked, as by a full refresh.
   std::string comment = {};                ///< Its COMMENT, or empty.
+  view_kind kind = view_kind::native;      ///< native or incremental.
 };
 
 /// What list_matviews() names, with what the catalog says of each. Takes no lock on the views.

@@ -24,6 +24,7 @@ struct create_arguments {
   std::vector<std::string> indexes;
   std::vector<std::string> unique_indexes;
   std::string comment;
+  std::string kind = "native";
   timeout_options timeouts;
 };
 
@@ -84,6 +85,11 @@ asio::awaitable<void> create_one(const create_arguments& given, const std::strin
   }
 }
 
+view_kind kind_of(const std::string& word) {
+  if (word == "incremental") return view_kind::incremental;
+  return word == "auto" ? view_kind::automatic : view_kind::native;
+}
+
 exit_code create(const create_arguments& given, const context& with) {
   create_options options{.database = with.options.database,
                          .with_data = !given.no_data,
@@ -91,7 +97,8 @@ exit_code create(const create_arguments& given, const context& with) {
                          .comment = given.comment,
                          .statement_timeout = optional_interval(given.timeouts.statement_timeout),
                          .lock_timeout = optional_interval(given.timeouts.lock_timeout),
-                         .log = with.screen.log()};
+                         .log = with.screen.log(),
+                         .kind = kind_of(given.kind)};
   for (const auto& columns : given.unique_indexes)
     options.indexes.push_back(index_of(columns, true));
   for (const auto& columns : given.indexes) options.indexes.push_back(index_of(columns, false));
@@ -131,6 +138,14 @@ command add_create(CLI::App& app) {
       ->type_name("COLUMNS")
       ->check(columns())
       ->allow_extra_args(false);
+  parser
+      ->add_option(
+          "--kind", given->kind,
+          "native, incremental (a refresh costs what has changed), or auto: incremental if "
+          "the query can be")
+      ->type_name("KIND")
+      ->check(one_of({"native", "incremental", "auto"}))
+      ->capture_default_str();
   parser->add_option("--comment", given->comment, "The view's COMMENT")->type_name("TEXT");
   add_timeouts(*parser, given->timeouts);
   return {parser, [given](const context& with) { return create(*given, with); }};

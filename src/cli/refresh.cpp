@@ -23,6 +23,8 @@ asio::awaitable<void> refresh_one(const std::string& name, const refresh_options
 std::optional<refresh_mode> mode_of(const refresh_arguments& given) {
   if (given.mode == "auto") return refresh_mode::automatic;
   if (given.mode == "full") return refresh_mode::full;
+  if (given.mode == "incremental") return refresh_mode::incremental;
+  if (given.mode == "diff") return refresh_mode::diff;
   if (given.mode == "concurrently") return refresh_mode::concurrently;
   return std::nullopt;
 }
@@ -110,9 +112,9 @@ void add_manner(CLI::App& parser, refresh_arguments& into) {
   parser
       .add_option("--mode", into.mode,
                   "auto (concurrently where readers would notice), full, "
-                  "concurrently")
+                  "concurrently; of an incremental view auto, incremental, full, diff")
       ->type_name("MODE")
-      ->check(one_of({"auto", "full", "concurrently"}))
+      ->check(one_of({"auto", "full", "concurrently", "incremental", "diff"}))
       ->excludes(concurrently);
   CLI::Option* if_changed =
       parser.add_flag("--if-changed", into.if_changed,

@@ -33,6 +33,14 @@ class result final {
   /// A boolean.
   [[nodiscard]] bool boolean(int row, int column) const noexcept;
 
+  /// What the columns are called, and their types: the oid, and the modifier or -1.
+  [[nodiscard]] int columns() const noexcept { return PQnfields(raw_.get()); }
+  [[nodiscard]] std::string_view name(int column) const noexcept {
+    return PQfname(raw_.get(), column);
+  }
+  [[nodiscard]] std::int64_t type(int column) const noexcept { return PQftype(raw_.get(), column); }
+  [[nodiscard]] int modifier(int column) const noexcept { return PQfmod(raw_.get(), column); }
+
   /// The number in a command tag such as `SELECT 12`, or -1 if it has none.
   [[nodiscard]] std::int64_t affected() const noexcept;
 

@@ -1,6 +1,7 @@
 #include "store/catalog.hpp"
 
 #include "pg/transaction.hpp"
+#include "store/incremental.hpp"
 #include <matview/error.hpp>
 
 #include <fmt/format.h>
@@ -14,20 +15,20 @@ namespace {
 
 constexpr std::string_view relation_sql = R"(
 select pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind, c.relispopulated, {},
-       pg_catalog.pg_get_userbyid(c.relowner), pg_catalog.pg_has_role(c.relowner, 'USAGE')
+       pg_catalog.pg_get_userbyid(c.relowner), pg_catalog.pg_has_role(c.relowner, 'USAGE'), {}
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.oid = pg_catalog.to_regclass($1))";
 
 // The size of a view is found under a lock that waits for a full refresh of it: not asked for then.
 constexpr std::string_view list_sql = R"(
 select n.nspname, c.relname, pg_catalog.pg_get_userbyid(c.relowner), c.relispopulated,
-       c.relispopulated and {},
+       c.relispopulated and (c.relkind = 'v' or {0}),
        case when not exists (select from pg_catalog.pg_locks l
                               where l.relation = c.oid and l.mode = 'AccessExclusiveLock')
-            then pg_catalog.pg_total_relation_size(c.oid) end,
-       coalesce(pg_catalog.obj_description(c.oid, 'pg_class'), '')
+            then pg_catalog.pg_total_relation_size(case c.relkind when 'm' then c.oid else {2} end) end,
+       coalesce(pg_catalog.obj_description(c.oid, 'pg_class'), ''), c.relkind = 'v'
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
- where c.relkind = 'm' and n.nspname = $1
+ where (c.relkind = 'm' or {1}) and n.nspname = $1
  order by c.relname collate "C")";
 
 constexpr std::string_view holders_sql = R"(
@@ -96,14 +97,16 @@ asio::awaitable<bool> distinguishes(pg::connection& on, const relation& view,
 
 asio::awaitable<std::optional<relation>> find_relation(pg::connection& on, const identifier& name) {
   const pg::result found = co_await on.query(
-      fmt::format(fmt::runtime(relation_sql), usable_unique_index), one_value(name.quoted()));
+      fmt::format(fmt::runtime(relation_sql), usable_unique_index, is_incremental),
+      one_value(name.quoted()));
   if (found.rows() == 0) co_return std::nullopt;
   co_return relation{.quoted = found.string(0, 0),
                      .kind = found.text(0, 1).front(),
                      .populated = found.boolean(0, 2),
                      .unique_index = found.boolean(0, 3),
                      .owner = found.string(0, 4),
-                     .may_act_as_owner = found.boolean(0, 5)};
+                     .may_act_as_owner = found.boolean(0, 5),
+                     .incremental = found.boolean(0, 6)};
 }
 
 std::string_view kind_name(char relkind) noexcept {
@@ -131,7 +134,8 @@ std::string_view kind_name(char relkind) noexcept {
 
 asio::awaitable<std::vector<matview_info>> list_matviews(pg::connection& on, std::string schema) {
   const pg::result found = co_await on.query(
-      fmt::format(fmt::runtime(list_sql), usable_unique_index), one_value(std::move(schema)));
+      fmt::format(fmt::runtime(list_sql), usable_unique_index, is_incremental, storage_of),
+      one_value(std::move(schema)));
   std::vector<matview_info> out;
   out.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) {
@@ -142,7 +146,8 @@ asio::awaitable<std::vector<matview_info>> list_matviews(pg::connection& on, std
          .populated = found.boolean(row, 3),
          .can_refresh_concurrently = found.boolean(row, 4),
          .bytes = found.is_null(row, 5) ? std::nullopt : std::optional(found.integer(row, 5)),
-         .comment = found.string(row, 6)});
+         .comment = found.string(row, 6),
+         .kind = found.boolean(row, 7) ? view_kind::incremental : view_kind::native});
   }
   co_return out;
 }

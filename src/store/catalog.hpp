@@ -29,6 +29,10 @@ struct relation {
   bool unique_index = false;      ///< Has one that REFRESH ... CONCURRENTLY can use.
   std::string owner;              ///< The role that owns it.
   bool may_act_as_owner = false;  ///< Whether the current role has the owner's rights.
+  bool incremental = false;       ///< An incremental view of this library.
+
+  /// Whether it is one of those that this library refreshes.
+  [[nodiscard]] bool is_view() const noexcept { return kind == 'm' || incremental; }
 };
 
 /// The relation that the session means by `name`, if there is one.

@@ -38,6 +38,7 @@
 // NOLINTBEGIN(hicpp-no-assembler)
 MATVIEW_MIGRATION(1, "0001_tasks.sql")
 MATVIEW_MIGRATION(2, "0002_history.sql")
+MATVIEW_MIGRATION(3, "0003_incremental.sql")
 // NOLINTEND(hicpp-no-assembler)
 
 #undef MATVIEW_MIGRATION
@@ -52,9 +53,10 @@ struct migration {
   std::string_view sql;
 };
 
-std::array<migration, 2> migrations() {
+std::array<migration, 3> migrations() {
   return {{{1, "tasks", {matview_migration_1_begin, matview_migration_1_end}},
-           {2, "history", {matview_migration_2_begin, matview_migration_2_end}}}};
+           {2, "history", {matview_migration_2_begin, matview_migration_2_end}},
+           {3, "incremental", {matview_migration_3_begin, matview_migration_3_end}}}};
 }
 
 std::string checksum(std::string_view text) {

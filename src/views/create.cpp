@@ -1,3 +1,5 @@
+#include "views/create.hpp"
+
 #include "pg/transaction.hpp"
 #include "store/catalog.hpp"
 #include "text/select_query.hpp"
@@ -21,14 +23,6 @@ namespace views {
 
 namespace {
 
-struct create_request {
-  identifier view;
-  text::select_query query;
-  std::vector<checked_index> indexes;
-  create_options options;
-  statement_settings settings;
-};
-
 create_request checked(std::string_view name, std::string_view select_sql, create_options options) {
   identifier view = identifier::parse(name);
   text::select_query query = text::select_query::parse(select_sql);
@@ -40,7 +34,8 @@ create_request checked(std::string_view name, std::string_view select_sql, creat
           std::move(settings)};
 }
 
-// Where in the caller's query the server found the fault.
+}  // namespace
+
 error in_query(const error& failed, const create_request& request, std::size_t offset) {
   const auto position = failed.position();
   if (!position || *position <= offset) return failed;
@@ -52,6 +47,8 @@ error in_query(const error& failed, const create_request& request, std::size_t o
            .position = within,
            .connection_usable = failed.connection_usable()}};
 }
+
+namespace {
 
 // What belongs to the view once it is there, and its size.
 asio::awaitable<pg::result> finish_view(pg::transaction& in, std::string sql) {
@@ -67,7 +64,8 @@ asio::awaitable<pg::result> finish_view(pg::transaction& in, std::string sql) {
               {.sqlstate = failure->sqlstate(), .hint = failure->hint()});
 }
 
-// The report of a view that is there already, or nothing if its name is free.
+}  // namespace
+
 asio::awaitable<std::optional<refresh_report>> there_already(pg::transaction& in,
                                                              const std::string& preamble,
                                                              const identifier& view) {
@@ -84,6 +82,8 @@ asio::awaitable<std::optional<refresh_report>> there_already(pg::transaction& in
   const auto size = co_await in.run(measure(quoted));
   co_return measured(size.back(), refresh_mode::none, "it was there already and is left as it is");
 }
+
+namespace {
 
 asio::awaitable<refresh_report> create_in(pg::transaction& in, const std::string& preamble,
                                           const create_request& request) {
@@ -139,8 +139,16 @@ asio::awaitable<refresh_report> create_on(pg::connection& on, const create_reque
                 "how it was checked",
                 {.hint = "SET standard_conforming_strings = on; SET client_encoding = 'UTF8';"});
   }
+  std::string why_native;
+  if (request.options.kind != view_kind::native) {
+    incremental_creation made = co_await create_incremental(on, request);
+    if (made.made) co_return std::move(*made.made);
+    why_native = std::move(made.why_not);
+  }
   try {
-    co_return co_await create_once(on, request);
+    refresh_report report = co_await create_once(on, request);
+    if (!why_native.empty()) report.reason = "native, since " + why_native + "; " + report.reason;
+    co_return report;
   } catch (const error& failed) {
     if (!request.options.if_not_exists || failed.code() != errc::view_exists) throw;
   }

@@ -165,7 +165,8 @@ asio::awaitable<error> explain(pg::connection& on, const attempt& tried, const e
     }
     co_return failed;
   }
-  if (!there || there->kind != 'm') co_return not_found(tried, failed, there);
+  if (!there || !there->is_view()) co_return not_found(tried, failed, there);
+  if (there->incremental) co_return failed;
   if (tried.what == kind::refresh_concurrently && (state == "0A000" || state == "55000")) {
     co_return co_await concurrent_refusal(on, failed, *there);
   }

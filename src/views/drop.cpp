@@ -1,11 +1,15 @@
 #include "views/drop.hpp"
 
 #include "pg/transaction.hpp"
+#include "store/catalog.hpp"
+#include "store/incremental.hpp"
 #include "views/operation.hpp"
 #include "views/session.hpp"
 #include "views/statements.hpp"
 #include <matview/error.hpp>
 #include <matview/identifier.hpp>
+
+#include <fmt/format.h>
 
 #include <optional>
 #include <string>
@@ -30,10 +34,22 @@ drop_request checked(std::string_view name, drop_options options) {
   return {std::move(view), std::move(options), std::move(settings)};
 }
 
+// Its own view first: what depends on it is told by its name.
+asio::awaitable<bool> drop_incremental(pg::transaction& in, const std::string& preamble,
+                                       const store::relation& there, const drop_options& options) {
+  co_await in.run(
+      fmt::format("{}DROP VIEW {}{}", preamble, there.quoted, options.cascade ? " CASCADE" : ""));
+  co_await store::discard_orphans(in.on());
+  co_return true;
+}
+
 asio::awaitable<bool> drop_in(pg::transaction& in, const std::string& preamble,
                               const drop_request& request) {
   const drop_options& options = request.options;
   const std::string before = preamble + oid_of(request.view) + "; ";
+  const std::optional<store::relation> there = co_await store::find_relation(in.on(), request.view);
+  if (there && there->incremental)
+    co_return co_await drop_incremental(in, preamble, *there, options);
   const auto results =
       co_await in.run(before + drop(request.view, options.if_exists, options.cascade));
   co_return !results.at(results.size() - 2).is_null(0, 0);

@@ -1,5 +1,6 @@
 #include "views/one_refresh.hpp"
 
+#include "store/incremental.hpp"
 #include "store/sources.hpp"
 #include "views/operation.hpp"
 #include "views/outside.hpp"
@@ -50,7 +51,7 @@ std::optional<appearance> seen(const pg::result& answer) {
   return appearance{.schema = answer.string(0, 0),
                     .name = answer.string(0, 1),
                     .oid = answer.integer(0, 2),
-                    .is_matview = answer.text(0, 3) == "m",
+                    .is_matview = answer.text(0, 3) == "m" || answer.boolean(0, 12),
                     .facts = {.populated = answer.boolean(0, 4),
                               .unique_index = answer.boolean(0, 5),
                               .bytes = answer.integer(0, 6),
@@ -58,6 +59,7 @@ std::optional<appearance> seen(const pg::result& answer) {
                               .scans = answer.integer(0, 8)},
                     .xmin = answer.string(0, 9),
                     .has_history = answer.boolean(0, 10),
+                    .incremental = answer.boolean(0, 12),
                     .bytes = answer.is_null(0, 11) ? 0 : answer.integer(0, 11)};
 }
 
@@ -89,12 +91,11 @@ one_refresh::one_refresh(pg::transaction& in, const refresh_request& request)
     : in_(in), request_(request), options_(request.options) {}
 
 asio::awaitable<refresh_report> one_refresh::run(std::string preamble) {
+  if (!in_.nested()) preamble = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + preamble;
   if (!asks_first()) {
     const chosen_mode chosen = asked_mode(options_);
     co_return co_await act(preamble + wait_for_turn(request_.view) + "; ", chosen);
   }
-  // What is read after the turn has come must be what is committed by then.
-  if (!in_.nested()) preamble = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + preamble;
   const auto first = co_await in_.run(preamble + look_at(request_.view) + "; " + moment());
   looks_ = seen(first.at(first.size() - 2));
   asked_at_ = first.back().integer(0, 0);
@@ -104,7 +105,8 @@ asio::awaitable<refresh_report> one_refresh::run(std::string preamble) {
     if (!settled) settled = co_await unchanged();
     if (settled) co_return std::move(*settled);
   }
-  const chosen_mode chosen = co_await choose();
+  chosen_mode chosen{refresh_mode::automatic, {}};
+  if (!looks_ || !looks_->incremental) chosen = co_await choose();
   co_return co_await act("", chosen);
 }
 
@@ -164,7 +166,10 @@ asio::awaitable<std::optional<refresh_report>> one_refresh::take_turn() {
 }
 
 asio::awaitable<std::optional<refresh_report>> one_refresh::unchanged() {
-  if (!options_.if_changed || !looks_ || !looks_->is_matview) co_return std::nullopt;
+  // An incremental view's own refresh sees it, and better.
+  if (!options_.if_changed || !looks_ || !looks_->is_matview || looks_->incremental) {
+    co_return std::nullopt;
+  }
   need_history("if_changed");
   if (!looks_->facts.populated) co_return std::nullopt;
   const store::view_memory known =
@@ -201,10 +206,20 @@ asio::awaitable<refresh_report> one_refresh::act(std::string before, chosen_mode
   const bool concurrently = chosen.mode == refresh_mode::concurrently;
   // A caller's own transaction keeps its settings.
   if (!concurrently && !in_.nested() && !options_.lock_timeout) before += give_way() + "; ";
-  const auto first =
+  auto first =
       co_await in_.run(before + known_rows(request_.view) + "; " + rows_inserted(request_.view) +
                        "; " + state(request_.view) + "; " + moment());
   const pg::result& known = first.at(first.size() - 4);
+  if (known.rows() > 0 && known.boolean(0, 2)) {
+    std::vector<pg::result> read = std::move(first);
+    co_return co_await apply(std::move(read));
+  }
+  if (chosen.mode == refresh_mode::incremental || chosen.mode == refresh_mode::diff) {
+    throw error(errc::invalid_option,
+                fmt::format("{} is a native materialized view, which PostgreSQL only computes anew",
+                            request_.view.quoted()),
+                {.hint = "matview convert NAME --to incremental makes it one that can be"});
+  }
   const pg::result& inserted = first.at(first.size() - 3);
   const pg::result& state_before = first.at(first.size() - 2);
   const pg::result& began = first.back();
@@ -244,6 +259,64 @@ asio::awaitable<refresh_report> one_refresh::act(std::string before, chosen_mode
     if (!began.is_null(0, 1)) row.wal_bytes = ended.integer(0, 1) - began.integer(0, 1);
     co_await remember(std::move(row), state_before.string(0, 0), std::move(sources));
   }
+  co_return report;
+}
+
+namespace {
+
+std::string wish_of(const refresh_options& options) {
+  switch (options.mode.value_or(refresh_mode::automatic)) {
+    case refresh_mode::full:
+      return "full";
+    case refresh_mode::incremental:
+      return "incremental";
+    case refresh_mode::diff:
+      return "diff";
+    default:
+      return "auto";
+  }
+}
+
+refresh_mode mode_named(std::string_view name) {
+  if (name == "incremental") return refresh_mode::incremental;
+  if (name == "full") return refresh_mode::full;
+  return name == "diff" ? refresh_mode::diff : refresh_mode::none;
+}
+
+}  // namespace
+
+// An incremental view: the database does it, and one_refresh keeps the history. `first` is what
+// act() has read.
+asio::awaitable<refresh_report> one_refresh::apply(std::vector<pg::result> first) {
+  const pg::result& known = first.at(first.size() - 4);
+  const pg::result& began = first.back();
+  const std::string quoted = request_.view.quoted();
+  const store::incremental_refresh done =
+      co_await store::run_refresh(in_.on(), std::string(quoted), wish_of(options_));
+  if (done.mode == "recompile") throw recompile_needed{done.reason};
+  const auto ended = co_await in_.run(look_at(request_.view) + "; " + moment());
+  const std::optional<appearance> now = seen(ended.at(ended.size() - 2));
+  if (!now) throw error(errc::server_error, "the view vanished inside its own transaction");
+  refresh_report report;
+  report.view = fmt::format("{}.{}", now->schema, now->name);
+  report.mode = mode_named(done.mode);
+  report.reason = done.reason;
+  report.incremental = true;
+  report.bytes = now->bytes;
+  report.lock_waits = request_.tries;
+  if (!began.boolean(0, 2)) co_return report;
+  refresh_record row = record_of(request_);
+  row.schema = now->schema;
+  row.name = now->name;
+  row.oid = known.integer(0, 0);
+  row.mode = report.mode;
+  row.reason = report.reason;
+  row.started = time_of(began.integer(0, 0));
+  row.bytes_after = report.bytes;
+  if (!began.is_null(0, 1)) row.wal_bytes = ended.back().integer(0, 1) - began.integer(0, 1);
+  if (report.mode == refresh_mode::none) row.outcome = history_outcome::skipped;
+  co_await store::remember(in_.on(), row, std::string());
+  co_await store::record(in_.on(), std::move(row), keep_days);
   co_return report;
 }
 

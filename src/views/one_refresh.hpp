@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace matview::views {
 
@@ -28,11 +29,18 @@ struct appearance {
   std::string schema;
   std::string name;
   std::int64_t oid;
-  bool is_matview;
+  bool is_matview;  ///< Native or incremental.
   mode_facts facts;
   std::string xmin;
   bool has_history;
+  bool incremental;    ///< Is one of this library's incremental views.
   std::int64_t bytes;  ///< All of it on disk; 0 while a full refresh keeps it from being asked.
+};
+
+/// An incremental view's program does not fit its tables any more: nothing was done, and it has to
+/// be made anew.
+struct recompile_needed {
+  std::string reason;
 };
 
 /// From the answer to look_at(); nothing if there is no such relation. Pure.
@@ -67,6 +75,7 @@ class one_refresh final {
   asio::awaitable<std::optional<refresh_report>> unchanged();
   asio::awaitable<chosen_mode> choose();
   asio::awaitable<refresh_report> act(std::string before, chosen_mode chosen);
+  asio::awaitable<refresh_report> apply(std::vector<pg::result> first);
   asio::awaitable<void> remember(refresh_record row, std::string state_before, std::string sources);
   asio::awaitable<refresh_report> skipped(std::string reason, bool recorded);
   void need_history(std::string_view option) const;

@@ -17,6 +17,10 @@ std::string_view to_string(refresh_mode mode) noexcept {
       return "concurrently";
     case refresh_mode::automatic:
       return "auto";
+    case refresh_mode::incremental:
+      return "incremental";
+    case refresh_mode::diff:
+      return "diff";
   }
   return "none";
 }

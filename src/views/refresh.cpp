@@ -2,8 +2,10 @@
 
 #include "pg/transaction.hpp"
 #include "store/history.hpp"
+#include "store/incremental.hpp"
 #include "store/migrations.hpp"
 #include "views/after_care.hpp"
+#include "views/incremental_parts.hpp"
 #include "views/one_refresh.hpp"
 #include "views/operation.hpp"
 #include "views/patience.hpp"
@@ -72,7 +74,17 @@ asio::awaitable<refresh_report> refresh_on(pg::connection& on, std::string name,
 
 asio::awaitable<void> care_after(pg::connection& on, std::string name,
                                  const refresh_options& options, refresh_report& report) {
-  if (!options.care || report.mode == refresh_mode::none) co_return;
+  if (report.mode == refresh_mode::none || on.transaction_status() != PQTRANS_IDLE) co_return;
+  if (report.incremental) {
+    // Nobody waits for what was pruned; the next one tries again.
+    try {
+      co_await store::prune_logs(on);
+    } catch (const error& failed) {
+      if (on.log()) on.log()(log_level::warning, std::string("not pruned: ") + failed.what());
+    }
+    co_return;
+  }
+  if (!options.care) co_return;
   try {
     const std::string quoted = identifier::parse(name).quoted();
     const care_options wanted = *options.care;
@@ -129,6 +141,26 @@ refresh_options within(refresh_options options, clock::time_point deadline) {
   return options;
 }
 
+// An incremental view whose tables were changed gets another program, and is filled by it.
+asio::awaitable<refresh_report> refresh_recompiling(pg::connection& on, std::string name,
+                                                    refresh_options options, int tries) {
+  std::string why;
+  try {
+    co_return co_await refresh_on(on, name, options, tries);
+  } catch (const recompile_needed& needed) {
+    why = needed.reason;
+  }
+  if (on.transaction_status() != PQTRANS_IDLE) {
+    throw error(errc::server_error, "the view has to be made ready again: " + why,
+                {.hint = "refresh it outside of a transaction once"});
+  }
+  co_await recompile(on, identifier::parse(name).quoted());
+  options.mode = refresh_mode::full;
+  refresh_report report = co_await refresh_on(on, std::move(name), std::move(options), tries);
+  report.reason = std::move(why);
+  co_return report;
+}
+
 asio::awaitable<refresh_report> refresh_patiently(pg::connection& on, const std::string& name,
                                                   const refresh_options& options) {
   const auto began = clock::now();
@@ -145,7 +177,7 @@ asio::awaitable<refresh_report> refresh_patiently(pg::connection& on, const std:
   const auto once = [&](int tries) -> asio::awaitable<refresh_report> {
     last_try = tries;
     refresh_options now = within(options, deadline);
-    return refresh_on(on, name, std::move(now), tries);
+    return refresh_recompiling(on, name, std::move(now), tries);
   };
   std::optional<error> failure;
   try {

@@ -2,6 +2,7 @@
 
 #include "store/catalog.hpp"
 #include "store/history.hpp"
+#include "store/incremental.hpp"
 #include "text/quote.hpp"
 #include "views/patience.hpp"
 #include <matview/error.hpp>
@@ -67,6 +68,27 @@ std::string checked_index::create_on(std::string_view quoted_view) const {
   for (const identifier& column : columns_) quoted.push_back(column.quoted());
   return fmt::format("CREATE {}INDEX ON {} ({})", unique_ ? "UNIQUE " : "", quoted_view,
                      fmt::join(quoted, ", "));
+}
+
+std::string checked_index::create_on_storage(std::string_view storage,
+                                             const incremental::compiled_view& view) const {
+  std::vector<std::string> stored;
+  for (const identifier& column : columns_) {
+    const auto found = view.stored.find(column.name());
+    if (found == view.stored.end()) {
+      throw error(errc::invalid_option,
+                  fmt::format("the view has no column {} to be indexed", column.quoted()),
+                  {.sqlstate = "42703", .hint = "names are case-sensitive"});
+    }
+    stored.push_back(found->second);
+  }
+  std::string out = fmt::format("CREATE {}INDEX ON {} ({})", unique_ ? "UNIQUE " : "", storage,
+                                fmt::join(stored, ", "));
+  // Copies of a row are counted, where an index does not see them.
+  if (unique_ && !view.unique_rows) {
+    out += fmt::format("; ALTER TABLE {} ADD CHECK (__mv_n1 <= 1)", storage);
+  }
+  return out;
 }
 
 create_statement create(const identifier& view, const text::select_query& query, bool with_data) {
@@ -140,10 +162,12 @@ std::string look_at(const identifier& view) {
       "FROM pg_catalog.pg_stat_all_tables s WHERE s.relid = c.oid), c.xmin, {}, "
       // The size is found under a lock that waits for a full refresh of the view.
       "CASE WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.relation = c.oid "
-      "AND l.mode = 'AccessExclusiveLock') THEN pg_catalog.pg_total_relation_size(c.oid) END "
+      "AND l.mode = 'AccessExclusiveLock') THEN pg_catalog.pg_total_relation_size("
+      "CASE c.relkind WHEN 'v' THEN {} ELSE c.oid END) END, {} "
       "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
       "WHERE c.oid = pg_catalog.to_regclass('{}')",
-      store::usable_unique_index, store::keeps_history, view.quoted());
+      store::usable_unique_index, store::keeps_history, store::storage_of, store::is_incremental,
+      view.quoted());
 }
 
 std::string refreshing_sessions(const identifier& view) {
@@ -190,8 +214,8 @@ std::string oid_of(const identifier& view) {
 std::string known_rows(const identifier& view) {
   return fmt::format(
       "SELECT c.oid::pg_catalog.int8, CASE WHEN c.reltuples >= 0 THEN c.reltuples::pg_catalog.int8 "
-      "END FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass('{}')",
-      view.quoted());
+      "END, {} FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass('{}')",
+      store::is_incremental, view.quoted());
 }
 
 std::string relation_in_place(const identifier& view) {

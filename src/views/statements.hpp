@@ -4,6 +4,8 @@
 #include <matview/identifier.hpp>
 #include <matview/options.hpp>
 
+#include "incremental/program.hpp"
+
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,6 +48,11 @@ class checked_index final {
 
   [[nodiscard]] std::string create_on(std::string_view quoted_view) const;
 
+  /// The same on the storage of an incremental view, whose columns `stored` has by those of the
+  /// view. @throws error with errc::invalid_option for a column that the view does not have.
+  [[nodiscard]] std::string create_on_storage(std::string_view storage,
+                                              const incremental::compiled_view& view) const;
+
  private:
   std::vector<identifier> columns_;
   bool unique_;
@@ -82,7 +89,8 @@ struct create_statement {
 
 /// One row, none if there is no such relation: schema, name, oid, relkind, populated, whether it
 /// has a unique index for CONCURRENTLY, bytes of the heap, sessions that hold it to read, scans,
-/// xmin, whether the history can be kept here, and its size on disk or NULL. Waits for nobody.
+/// xmin, whether the history can be kept here, its size on disk or NULL, and whether it is an
+/// incremental view. Waits for nobody.
 [[nodiscard]] std::string look_at(const identifier& view);
 
 /// The first half of the key of a view's lock; the second is its oid. Spells "mvr" in ASCII.
@@ -105,7 +113,7 @@ inline constexpr int turn_class = 7'173'746;
 [[nodiscard]] std::string count_rows(std::string_view quoted);
 
 /// The row of pg_class, none if there is no such relation: oid, and how many rows it holds as far
-/// as the planner knows, or NULL.
+/// as the planner knows, or NULL; and whether it is an incremental view.
 [[nodiscard]] std::string known_rows(const identifier& view);
 
 /// One row: the oid of the relation of this name, or NULL.

@@ -1,0 +1,307 @@
+#include "incremental/affected_keys.hpp"
+
+#include "incremental/key_graph.hpp"
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+#include <utility>
+
+namespace matview::incremental {
+
+namespace {
+
+// A column that a key may have.
+struct candidate {
+  node* own = nullptr;  // In the terms of the SELECT; nothing for an output of a set operation.
+  std::size_t position = 0;  // Of that output.
+  std::string column;        // Its name in the output; empty if it is not there.
+};
+
+// A vertex with the expressions on it that are the key, for the vertices of its side.
+struct rooted {
+  std::string root;
+  std::vector<node*> expressions;
+  std::set<std::string> side;  // Empty: all.
+};
+
+// What a candidate is in one graph: one root, or two of a FULL JOIN.
+using roots = std::vector<rooted>;
+
+roots roots_of(const candidate& one, const key_graph& graph) {
+  if (one.own != nullptr) {
+    for (const merged_column& merged : graph.merged()) {
+      if (!same(merged.whole, one.own)) continue;
+      return {{*aliases_in(merged.left).begin(), {merged.left}, merged.left_side},
+              {*aliases_in(merged.right).begin(), {merged.right}, merged.right_side}};
+    }
+  }
+  node* expression =
+      one.own != nullptr ? graph.followed(one.own) : graph.output().at(one.position).expression;
+  if (expression == nullptr) return {};
+  const std::set<std::string> on = aliases_in(expression);
+  if (on.size() != 1 || graph.may_be_null(*on.begin())) return {};
+  return {{*on.begin(), {expression}, {}}};
+}
+
+bool same_roots(const roots& left, const roots& right) {
+  return left.size() == right.size() &&
+         std::equal(left.begin(), left.end(), right.begin(), [](const rooted& a, const rooted& b) {
+           return a.root == b.root && a.side == b.side;
+         });
+}
+
+// Candidates that have the same roots: together they are a finer key.
+struct choice {
+  std::vector<std::size_t> members;
+  roots found;
+};
+
+class planner final {
+ public:
+  planner(const query_context& in, const select_statement* query,
+          const std::map<std::int64_t, int>& bits, const std::map<std::int64_t, int>& logs)
+      : in_(in), query_(query), bits_(bits), logs_(logs) {}
+
+  key_plan run() {
+    build_graphs();
+    find_candidates();
+    std::vector<choice> choices = choices_in(graphs_.front());
+    std::stable_sort(choices.begin(), choices.end(),
+                     [this](const choice& a, const choice& b) { return worth(a) > worth(b); });
+    if (choices.empty()) throw not_incremental(construct::no_key, "the query");
+    std::string unreached;
+    for (const choice& one : choices) {
+      if (std::optional<key_plan> plan = plan_for(one.members, unreached)) return std::move(*plan);
+    }
+    throw not_incremental(construct::no_path, unreached);
+  }
+
+ private:
+  void build_graphs() {
+    constexpr std::size_t most = 64;
+    std::vector<int> branches;
+    while (graphs_.size() < most) {
+      graphs_.emplace_back(in_, query_, branches);
+      while (!branches.empty() && branches.back() == 1) branches.pop_back();
+      if (branches.empty()) return;
+      branches.back() = 1;
+    }
+    throw not_incremental(construct::unknown_syntax, "a query of more than 64 branches");
+  }
+
+  void add_candidate(node* own, const std::vector<followed_column>& output) {
+    const bool known = std::any_of(candidates_.begin(), candidates_.end(),
+                                   [&](const candidate& c) { return same(c.own, own); });
+    if (known) return;
+    candidate out{.own = own, .position = 0, .column = {}};
+    for (std::size_t i = 0; i < output.size(); ++i) {
+      if (same(res_target(query_->target_list[i])->val, own)) out.column = output[i].name;
+    }
+    candidates_.push_back(std::move(out));
+  }
+
+  void find_candidates() {
+    const key_graph& graph = graphs_.front();
+    if (is_set_operation(query_)) {
+      for (std::size_t i = 0; i < graph.output().size(); ++i) {
+        candidates_.push_back({nullptr, i, graph.output()[i].name});
+      }
+      return;
+    }
+    if (const auto deciding = deciding_expressions(in_, query_)) {
+      for (node* one : *deciding) add_candidate(one, graph.output());
+      return;
+    }
+    for (std::size_t i = 0; i < query_->n_from_clause; ++i)
+      columns_of(query_->from_clause[i], graph);
+    for (const merged_column& merged : graph.merged()) add_candidate(merged.whole, graph.output());
+  }
+
+  // Of what FROM shows: the primary key of a table, or all its columns that can be compared.
+  void columns_of(const node* item, const key_graph& graph) {
+    if (const PgQuery__JoinExpr* join = join_expr(item)) {
+      columns_of(join->larg, graph);
+      columns_of(join->rarg, graph);
+    } else if (const PgQuery__RangeVar* table = range_var(item)) {
+      const scan* occurrence = in_.query.scan_of(table->alias->aliasname);
+      const store::table_facts& facts = *occurrence->table;
+      for (const store::column_facts& column : facts.columns) {
+        const bool in_key = std::find(facts.primary_key.begin(), facts.primary_key.end(),
+                                      column.name) != facts.primary_key.end();
+        if (!facts.primary_key.empty() ? !in_key : !used(occurrence->alias, column.name)) continue;
+        if (!column.hashable || column.virtual_column) continue;
+        add_candidate(make_column(in_.memory, occurrence->alias, column.name), graph.output());
+      }
+    } else if (const PgQuery__RangeSubselect* sub = range_subselect(item)) {
+      const auto derived = graph.derived().find(sub->alias->aliasname);
+      if (derived == graph.derived().end()) return;
+      for (const followed_column& column : derived->second) {
+        if (column.expression == nullptr) continue;
+        add_candidate(make_column(in_.memory, sub->alias->aliasname, column.name), graph.output());
+      }
+    }
+  }
+
+  // A table without a primary key is told apart by the columns that the query reads.
+  bool used(const std::string& alias, const std::string& column) const {
+    bool found = false;
+    walk(&in_.query.tree->base, [&](ProtobufCMessage* message) {
+      const auto* ref = as<PgQuery__ColumnRef>(message, pg_query__column_ref__descriptor);
+      found = found || (ref != nullptr && ref->n_fields == 2 &&
+                        string_of(ref->fields[0]) == alias && string_of(ref->fields[1]) == column);
+      return !found;
+    });
+    return found;
+  }
+
+  std::vector<choice> choices_in(const key_graph& graph) const {
+    std::vector<choice> out;
+    for (std::size_t i = 0; i < candidates_.size(); ++i) {
+      const roots found = roots_of(candidates_[i], graph);
+      if (found.empty()) continue;
+      const auto at = std::find_if(out.begin(), out.end(),
+                                   [&](const choice& one) { return same_roots(one.found, found); });
+      if (at == out.end()) {
+        out.push_back({{i}, found});
+      } else {
+        at->members.push_back(i);
+      }
+    }
+    return out;
+  }
+
+  // The finer the key, the fewer rows are made anew: more columns; else the larger table.
+  double worth(const choice& one) const {
+    const scan* root = in_.query.scan_of(one.found.front().root);
+    const bool grouped = deciding_expressions(in_, query_).has_value() || is_set_operation(query_);
+    return (grouped ? 1e15 * static_cast<double>(one.members.size()) : 0) +
+           (root->table->primary_key.empty() ? 0 : 1) + root->table->rows;
+  }
+
+  roots roots_in(const std::vector<std::size_t>& members, const key_graph& graph) const {
+    roots all;
+    for (const std::size_t member : members) {
+      roots found = roots_of(candidates_[member], graph);
+      if (found.empty()) return {};
+      if (all.empty()) {
+        all = std::move(found);
+        continue;
+      }
+      if (!same_roots(all, found)) return {};
+      for (std::size_t i = 0; i < all.size(); ++i) {
+        all[i].expressions.push_back(found[i].expressions.front());
+      }
+    }
+    return all;
+  }
+
+  std::optional<key_plan> plan_for(std::vector<std::size_t> members, std::string& unreached) {
+    // In another branch fewer of the columns may belong to one table.
+    for (const key_graph& graph : graphs_) {
+      if (!roots_in(members, graph).empty()) continue;
+      std::vector<std::size_t> best;
+      for (const choice& one : choices_in(graph)) {
+        std::vector<std::size_t> both;
+        std::set_intersection(members.begin(), members.end(), one.members.begin(),
+                              one.members.end(), std::back_inserter(both));
+        if (both.size() > best.size()) best = std::move(both);
+      }
+      members = best;
+      if (members.empty()) {
+        unreached = "a branch of the set operation";
+        return std::nullopt;
+      }
+    }
+    key_plan plan;
+    for (const std::size_t member : members) {
+      const candidate& one = candidates_[member];
+      plan.expressions.push_back(one.own);
+      plan.columns.push_back(one.column.empty() ? fmt::format("__mv_k{}", plan.columns.size() + 1)
+                                                : one.column);
+    }
+    for (const key_graph& graph : graphs_) {
+      const roots found = roots_in(members, graph);
+      if (found.empty() || !add_pieces(graph, found, plan, unreached)) return std::nullopt;
+    }
+    return plan;
+  }
+
+  bool add_pieces(const key_graph& graph, const roots& found, key_plan& into,
+                  std::string& unreached) const {
+    std::set<std::string> reached;
+    for (const rooted& one : found) {
+      const std::map<std::string, std::string> next = graph.towards(one.root, one.side);
+      for (const std::string& vertex : graph.vertices()) {
+        if (!one.side.empty() && !one.side.contains(vertex)) continue;
+        if (vertex != one.root && !next.contains(vertex)) continue;
+        reached.insert(vertex);
+        add_piece(graph, one, next, vertex, into);
+      }
+    }
+    for (const std::string& vertex : graph.vertices()) {
+      if (reached.contains(vertex)) continue;
+      const scan* table = in_.query.scan_of(vertex);
+      unreached = fmt::format("{}.{} ({})", table->table->schema, table->table->name, vertex);
+      return false;
+    }
+    return true;
+  }
+
+  void add_piece(const key_graph& graph, const rooted& root,
+                 const std::map<std::string, std::string>& next, const std::string& vertex,
+                 key_plan& into) const {
+    std::vector<std::string> chain{vertex};
+    while (chain.back() != root.root) chain.push_back(next.at(chain.back()));
+    const std::set<std::string> members(chain.begin(), chain.end());
+    std::vector<std::string> keys;
+    std::vector<std::string> from;
+    std::vector<std::string> where;
+    for (std::size_t i = 0; i < root.expressions.size(); ++i) {
+      keys.push_back(fmt::format("{} AS k{}", print(root.expressions[i]), i + 1));
+    }
+    const scan* changed = in_.query.scan_of(vertex);
+    for (const std::string& one : chain) {
+      const store::table_facts& table = *in_.query.scan_of(one)->table;
+      from.push_back(one == vertex ? fmt::format("d_{} AS {}", logs_.at(table.oid), quoted(one))
+                                   : fmt::format("{}.{} AS {}", quoted(table.schema),
+                                                 quoted(table.name), quoted(one)));
+    }
+    for (const graph_condition& condition : graph.conditions()) {
+      if (std::includes(members.begin(), members.end(), condition.on.begin(), condition.on.end())) {
+        where.push_back(fmt::format("({})", print(condition.expression)));
+      }
+    }
+    std::string sql =
+        fmt::format("SELECT {} FROM {}", fmt::join(keys, ", "), fmt::join(from, ", "));
+    if (!where.empty()) sql += fmt::format(" WHERE {}", fmt::join(where, " AND "));
+    const std::uint64_t mask = std::uint64_t{1} << bits_.at(changed->table->oid);
+    const bool known = std::any_of(into.pieces.begin(), into.pieces.end(),
+                                   [&](const piece& one) { return one.sql == sql; });
+    if (known) return;
+    into.pieces.push_back({1, mask, sql});
+    into.paths.push_back({fmt::format("{}.{}", changed->table->schema, changed->table->name), "K",
+                          chain.size() == 1
+                              ? "its rows have the key themselves"
+                              : fmt::format("the key is found along {}", fmt::join(chain, " - "))});
+  }
+
+  const query_context& in_;
+  const select_statement* query_;
+  const std::map<std::int64_t, int>& bits_;
+  const std::map<std::int64_t, int>& logs_;
+  std::vector<key_graph> graphs_;
+  std::vector<candidate> candidates_;
+};
+
+}  // namespace
+
+key_plan plan_keys(const query_context& in, const select_statement* query,
+                   const std::map<std::int64_t, int>& bits,
+                   const std::map<std::int64_t, int>& logs) {
+  return planner(in, query, bits, logs).run();
+}
+
+}  // namespace matview::incremental

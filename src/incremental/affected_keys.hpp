@@ -1,0 +1,50 @@
+#pragma once
+
+#include "incremental/blocks.hpp"
+#include "incremental/program.hpp"
+#include "incremental/refusal.hpp"
+
+#include <string>
+#include <vector>
+
+namespace matview::incremental {
+
+// Mechanism K: which keys of a query's rows a change may touch.
+//
+// Let C be columns of the result. For each occurrence t of a table, a query over the changed rows
+// of t and the new state of other tables yields a superset of the values in C of all rows of the
+// result that a change of t may add or take away. Then deleting the rows with these keys and
+// inserting what the query now yields for them is right whatever else the query does.
+//
+// The graph: a vertex for each occurrence, however deep it stands; subqueries in FROM, LATERAL,
+// EXISTS, IN, scalar subqueries all add their own. An edge for each condition on two vertices that
+// holds between two rows whenever one of them has a part in what the other one yields: WHERE and ON
+// of the SELECT that both can be seen in, IN, and a correlated subquery's WHERE. A condition on a
+// vertex that an outer join below the condition may have made NULL counts only if it is strict.
+// From the vertex that owns C, its root, a tree of shortest paths reaches all others. The keys that
+// t touches are found along its path to the root.
+//
+// Why the new state of the others is enough: let a row of the result be lost because the rows
+// t, s1, ..., root that made it are gone in part. Take the one among the gone that is nearest to
+// the root. The rest of its path is there in the new state, and its own changed row begins it.
+// Paths of a tree are closed in that way.
+//
+// What an output column of a subquery can be followed through: its expression; of a grouped one the
+// expressions of GROUP BY alone, of DISTINCT ON and windows those that decide, of LIMIT none. For a
+// set operation one branch is taken after the other, and the keys are those of all.
+
+/// The key columns and how their values are found.
+struct key_plan {
+  std::vector<node*> expressions;    ///< In the terms of the SELECT itself.
+  std::vector<std::string> columns;  ///< What they are called in the source: an output or __mv_k1.
+  std::vector<piece> pieces;         ///< Of section 1: (k1, k2, ...).
+  std::vector<explained_part> paths;
+};
+
+/// For `query`, without ORDER BY and LIMIT at its top. `bits`: of each table, by its oid.
+/// @throws not_incremental if there is no such key.
+[[nodiscard]] key_plan plan_keys(const query_context& in, const select_statement* query,
+                                 const std::map<std::int64_t, int>& bits,
+                                 const std::map<std::int64_t, int>& logs);
+
+}  // namespace matview::incremental

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "incremental/blocks.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace matview::incremental {
+
+/// What a group keeps so that its aggregates can be updated from changes alone: how many rows it
+/// has (__mv_n), and of some expressions the sum and the number of values that are not NULL, or the
+/// least or greatest value.
+struct aggregate_state {
+  struct total {
+    node* of;
+    bool number_only = false;  ///< No sum is needed.
+  };
+  struct extreme {
+    node* of;
+    bool least;
+  };
+  std::vector<total> totals;
+  std::vector<extreme> extremes;
+};
+
+/// What keeps an aggregate from it: nothing if it can be updated. `state` then has what it needs.
+/// `why_not` is a sentence. The types of arguments are not known here: see summable().
+[[nodiscard]] std::optional<std::string> add_to_state(const query_context& in, const node* call,
+                                                      aggregate_state& state);
+
+/// The aggregate's value from a group's state, as SQL on the columns of the storage.
+[[nodiscard]] std::string value_from_state(const query_context& in, const node* call,
+                                           const aggregate_state& state);
+
+/// Whether sums of this type (that of sum()) can be updated: exactly, and with a state of the same
+/// type. Those of floating point cannot: (1e16 + 1) - 1e16 is 0.
+[[nodiscard]] bool summable(const std::string& type_of_sum);
+
+/// Whether some aggregate in `calls` divides its sum: avg. Its digits depend on the scale of the
+/// sum, which is that of the column only if the column has one.
+[[nodiscard]] std::vector<const node*> averaged(const std::vector<node*>& calls);
+
+/// The aggregate's first argument, with its FILTER in it: NULL where the filter is not true.
+[[nodiscard]] node* argument_of(const query_context& in, const node* call);
+
+}  // namespace matview::incremental

@@ -1,0 +1,72 @@
+#pragma once
+
+#include "incremental/resolve.hpp"
+#include "incremental/syntax.hpp"
+
+#include <set>
+#include <string>
+#include <vector>
+
+namespace matview::incremental {
+
+// Questions about one SELECT of a resolved query.
+
+/// What the compiler goes by throughout.
+struct query_context {
+  arena& memory;
+  const resolved_query& query;
+  const store::query_facts& facts;
+};
+
+[[nodiscard]] inline bool is_set_operation(const select_statement* query) {
+  return query->op != PG_QUERY__SET_OPERATION__SETOP_NONE;
+}
+
+/// Whether the call is an aggregate of the SELECT that it stands in.
+[[nodiscard]] bool is_aggregate(const PgQuery__FuncCall* call, const store::query_facts& facts);
+
+/// Aggregates and window functions in an expression, not those inside its subqueries.
+[[nodiscard]] std::vector<node*> aggregates_in(const query_context& in, node* expression);
+[[nodiscard]] std::vector<PgQuery__FuncCall*> windows_in(node* expression);
+
+/// Whether it groups: by GROUP BY, HAVING or an aggregate in its targets.
+[[nodiscard]] bool groups(const query_context& in, const select_statement* query);
+[[nodiscard]] bool has_windows(const select_statement* query);
+
+/// Whether the change of its rows is the sum of the changes of its tables: filters, projections,
+/// inner joins, UNION ALL and functions in FROM, at any depth.
+[[nodiscard]] bool is_linear(const query_context& in, const select_statement* query);
+
+/// The same of its FROM and WHERE alone.
+[[nodiscard]] bool is_linear_core(const query_context& in, const select_statement* query);
+
+/// The aliases of the tables in its FROM, at any depth, subqueries in expressions included.
+[[nodiscard]] std::vector<std::string> scans_in(const query_context& in,
+                                                const select_statement* query);
+
+/// A copy without targets, grouping, ORDER BY and LIMIT: FROM and WHERE.
+[[nodiscard]] select_statement* core_of(const query_context& in, const select_statement* query);
+
+/// The same SELECT without ORDER BY, LIMIT and OFFSET.
+[[nodiscard]] select_statement* without_order(const query_context& in,
+                                              const select_statement* query);
+
+/// The expressions of GROUP BY, without grouping sets; what depends on a grouped primary key
+/// (PostgreSQL lets such columns stand ungrouped) is among them.
+[[nodiscard]] std::vector<node*> group_expressions(const query_context& in,
+                                                   const select_statement* query);
+[[nodiscard]] bool has_grouping_sets(const select_statement* query);
+
+/// Each grouping set as indexes into `expressions`, which it fills.
+[[nodiscard]] std::vector<std::vector<std::size_t>> grouping_sets(const select_statement* query,
+                                                                  std::vector<node*>& expressions);
+
+/// Whether the expression can never be NULL: a NOT NULL column that no outer join makes NULL.
+[[nodiscard]] bool never_null(const query_context& in, const select_statement* query,
+                              const node* expression);
+
+/// The column of a table that the expression is, if it is just that.
+[[nodiscard]] const store::column_facts* table_column(const query_context& in,
+                                                      const node* expression);
+
+}  // namespace matview::incremental

@@ -1,0 +1,53 @@
+#pragma once
+
+#include "store/query_facts.hpp"
+
+#include "incremental/program.hpp"
+#include "incremental/refusal.hpp"
+
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace matview::incremental {
+
+// The compiler: a query, and what the server says of it, in; a program out. Pure: where it needs
+// the types of expressions it says so, and is called again with the answer.
+//
+//   1. Names are resolved (resolve.hpp), and what makes a query impossible is refused.
+//   2. ORDER BY and LIMIT at the top are taken off: they go into the view that users read.
+//   3. Rows that are counted: a query of mechanism L, DISTINCT, UNION, EXCEPT and INTERSECT of such
+//      become one row of the storage for each different row, with a counter for each branch; how
+//      often it is in the result is an expression on the counters, in the users' view.
+//   4. Groups: where all aggregates can be updated from changes (aggregates.hpp), the storage has
+//      the state of each group, which the changes of the rows below are added to. These come by L
+//      where FROM and WHERE are linear. Else the rows below are stored themselves, maintained by K,
+//      and what K takes away and adds there is their change: mechanism D. It costs the storage of
+//      those rows and spares the old state of the tables, which nobody has.
+//      HAVING and expressions over aggregates go into the users' view.
+//   5. Everything else goes by K (affected_keys.hpp).
+
+/// A SELECT whose columns' types are wanted.
+struct needs_types {
+  std::string query;
+};
+
+struct compile_input {
+  const store::query_facts& facts;
+  view_parts parts;
+  /// Answers to needs_types.
+  std::map<std::string, std::vector<store::column_facts>> types = {};
+  /// Whether a group has so many rows that making it anew is to be avoided.
+  bool coarse_groups = false;
+};
+
+using compile_result = std::variant<compiled_view, refusal, needs_types>;
+
+[[nodiscard]] compile_result compile(const compile_input& input);
+
+/// What must be captured of each table, whether or not the rest can be compiled.
+[[nodiscard]] std::variant<std::vector<captured_table>, refusal> captured_by(
+    const store::query_facts& facts);
+
+}  // namespace matview::incremental

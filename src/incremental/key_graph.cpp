@@ -1,0 +1,313 @@
+#include "incremental/key_graph.hpp"
+
+#include "incremental/refusal.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+namespace matview::incremental {
+
+namespace {
+
+// Operators of which each is NULL when one of its sides is.
+bool strict_operator(const PgQuery__AExpr* expression) {
+  static const std::set<std::string_view> known{
+      "=", "<>", "<", ">", "<=", ">=", "+", "-", "*", "/", "%", "||"};
+  return expression->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP && expression->n_name == 1 &&
+         known.contains(string_of(expression->name[0]));
+}
+
+// Whether the expression is NULL when a column in it is.
+bool is_strict(const node* expression) {
+  if (column_ref(expression) != nullptr) return true;
+  if (expression->node_case == PG_QUERY__NODE__NODE_A_CONST) return true;
+  if (expression->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) {
+    return is_strict(expression->type_cast->arg);
+  }
+  const PgQuery__AExpr* both = operation(expression);
+  return both != nullptr && strict_operator(both) && both->rexpr != nullptr &&
+         (both->lexpr == nullptr || is_strict(both->lexpr)) && is_strict(both->rexpr);
+}
+
+bool is_equality(const node* condition) {
+  const PgQuery__AExpr* both = operation(condition);
+  return both != nullptr && both->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP && both->n_name == 1 &&
+         string_of(both->name[0]) == "=";
+}
+
+bool has_limit(const select_statement* query) {
+  return query->limit_count != nullptr || query->limit_offset != nullptr;
+}
+
+std::vector<node*> both_have(const std::vector<node*>& left, const std::vector<node*>& right) {
+  std::vector<node*> out;
+  for (node* one : left) {
+    if (std::any_of(right.begin(), right.end(), [&](const node* o) { return same(o, one); })) {
+      out.push_back(one);
+    }
+  }
+  return out;
+}
+
+std::vector<node*> partition_of(const select_statement* query, const PgQuery__WindowDef* window) {
+  std::vector<node*> out(window->partition_clause,
+                         window->partition_clause + window->n_partition_clause);
+  const std::string_view other =
+      std::string_view(window->refname).empty() ? window->name : window->refname;
+  if (!out.empty() || other.empty()) return out;
+  for (std::size_t i = 0; i < query->n_window_clause; ++i) {
+    const PgQuery__WindowDef* named = query->window_clause[i]->window_def;
+    if (other == named->name && named != window) return partition_of(query, named);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::optional<std::vector<node*>> deciding_expressions(const query_context& in,
+                                                       const select_statement* query) {
+  std::optional<std::vector<node*>> out;
+  const auto restrict_to = [&](std::vector<node*> allowed) {
+    out = out ? both_have(*out, allowed) : std::move(allowed);
+  };
+  if (groups(in, query)) {
+    if (has_grouping_sets(query)) {
+      restrict_to({});
+    } else {
+      restrict_to(group_expressions(in, query));
+    }
+  }
+  for (std::size_t i = 0; i < query->n_target_list; ++i) {
+    for (const PgQuery__FuncCall* call : windows_in(res_target(query->target_list[i])->val)) {
+      const std::vector<node*> partition = partition_of(query, call->over);
+      if (partition.empty()) {
+        throw not_incremental(construct::window_without_partition, "a window function");
+      }
+      restrict_to(partition);
+    }
+  }
+  // DISTINCT is a list with one empty item, DISTINCT ON one with expressions.
+  if (query->n_distinct_clause > 0 &&
+      query->distinct_clause[0]->node_case != PG_QUERY__NODE__NODE__NOT_SET) {
+    restrict_to({query->distinct_clause, query->distinct_clause + query->n_distinct_clause});
+  } else if (query->n_distinct_clause > 0) {
+    std::vector<node*> shown;
+    for (std::size_t i = 0; i < query->n_target_list; ++i) {
+      shown.push_back(res_target(query->target_list[i])->val);
+    }
+    restrict_to(shown);
+  }
+  return out;
+}
+
+key_graph::key_graph(const query_context& in, const select_statement* query,
+                     std::vector<int>& branches)
+    : in_(in), branches_(branches) {
+  output_ = add_query(query);
+}
+
+node* key_graph::followed(const node* expression) const {
+  node* out = copy(in_.memory, expression);
+  bool lost = false;
+  replace(out, [&](node* at) -> node* {
+    const PgQuery__ColumnRef* column = column_ref(at);
+    if (column == nullptr) {
+      lost = lost || sub_link(at) != nullptr;
+      return at;
+    }
+    const std::string alias(string_of(column->fields[0]));
+    if (in_.query.scan_of(alias) != nullptr) return at;
+    const auto found = derived_.find(alias);
+    if (found != derived_.end()) {
+      for (const followed_column& one : found->second) {
+        if (one.name == string_of(column->fields[1]) && one.expression != nullptr) {
+          return copy(in_.memory, one.expression);
+        }
+      }
+    }
+    lost = true;
+    return at;
+  });
+  return lost ? nullptr : out;
+}
+
+std::vector<followed_column> key_graph::add_query(const select_statement* query) {
+  if (!is_set_operation(query)) return add_block(query);
+  if (next_branch_ == branches_.size()) branches_.push_back(0);
+  const bool right = branches_[next_branch_++] == 1;
+  // The names of the columns are those of the left branch.
+  const select_statement* first = query;
+  while (is_set_operation(first)) first = first->larg;
+  std::vector<followed_column> out = add_query(right ? query->rarg : query->larg);
+  for (std::size_t i = 0; i < out.size() && i < first->n_target_list; ++i) {
+    out[i].name = res_target(first->target_list[i])->name;
+    if (has_limit(query)) out[i].expression = nullptr;
+  }
+  return out;
+}
+
+std::vector<followed_column> key_graph::add_block(const select_statement* query) {
+  for (std::size_t i = 0; i < query->n_from_clause; ++i) add_from(query->from_clause[i]);
+  for (const node* condition : conjuncts(query->where_clause)) add_condition(condition);
+  const auto below = [this](std::size_t count, node** items) {
+    for (std::size_t i = 0; i < count; ++i) add_sub_links(items[i], false);
+  };
+  below(query->n_target_list, query->target_list);
+  below(query->n_group_clause, query->group_clause);
+  below(query->n_sort_clause, query->sort_clause);
+  if (query->having_clause != nullptr) add_sub_links(query->having_clause, false);
+  std::vector<followed_column> out;
+  const std::optional<std::vector<node*>> allowed = deciding_expressions(in_, query);
+  for (std::size_t i = 0; i < query->n_target_list; ++i) {
+    const PgQuery__ResTarget* target = res_target(query->target_list[i]);
+    const bool free =
+        !allowed || std::any_of(allowed->begin(), allowed->end(),
+                                [&](const node* one) { return same(one, target->val); });
+    const bool can = free && !has_limit(query) && aggregates_in(in_, target->val).empty() &&
+                     windows_in(target->val).empty();
+    out.push_back({target->name, can ? followed(target->val) : nullptr});
+  }
+  return out;
+}
+
+void key_graph::add_from(const node* item) {
+  if (const PgQuery__RangeVar* table = range_var(item)) {
+    vertices_.emplace_back(table->alias->aliasname);
+  } else if (const PgQuery__RangeSubselect* sub = range_subselect(item)) {
+    derived_[sub->alias->aliasname] = add_query(select_of(sub->subquery));
+  } else if (const PgQuery__JoinExpr* join = join_expr(item)) {
+    add_join(join);
+  }
+}
+
+void key_graph::add_join(const PgQuery__JoinExpr* join) {
+  const std::size_t before = vertices_.size();
+  add_from(join->larg);
+  const std::size_t middle = vertices_.size();
+  add_from(join->rarg);
+  const auto at = [this](std::size_t index) {
+    return vertices_.begin() + static_cast<long>(index);
+  };
+  const std::set<std::string> left(at(before), at(middle));
+  const std::set<std::string> right(at(middle), vertices_.end());
+  for (const node* condition : conjuncts(join->quals)) add_condition(condition);
+  const auto type = join->jointype;
+  if (type == PG_QUERY__JOIN_TYPE__JOIN_FULL) note_merged(join, left, right);
+  if (type == PG_QUERY__JOIN_TYPE__JOIN_LEFT || type == PG_QUERY__JOIN_TYPE__JOIN_FULL) {
+    nulled_.insert(right.begin(), right.end());
+  }
+  if (type == PG_QUERY__JOIN_TYPE__JOIN_RIGHT || type == PG_QUERY__JOIN_TYPE__JOIN_FULL) {
+    nulled_.insert(left.begin(), left.end());
+  }
+}
+
+void key_graph::note_merged(const PgQuery__JoinExpr* join, const std::set<std::string>& left,
+                            const std::set<std::string>& right) {
+  const auto owned_by = [this](const node* expression, const std::set<std::string>& side) {
+    const std::set<std::string> aliases = aliases_in(expression);
+    return aliases.size() == 1 && side.contains(*aliases.begin()) &&
+           !nulled_.contains(*aliases.begin());
+  };
+  for (const node* condition : conjuncts(join->quals)) {
+    if (!is_equality(condition)) continue;
+    node* a = followed(operation(condition)->lexpr);
+    node* b = followed(operation(condition)->rexpr);
+    if (a == nullptr || b == nullptr) continue;
+    node* own_a = operation(condition)->lexpr;
+    node* own_b = operation(condition)->rexpr;
+    if (owned_by(b, left) && owned_by(a, right)) {
+      std::swap(a, b);
+      std::swap(own_a, own_b);
+    }
+    if (!owned_by(a, left) || !owned_by(b, right)) continue;
+    node* whole =
+        parse_expression(in_.memory, "COALESCE(" + print(own_a) + ", " + print(own_b) + ")");
+    merged_.push_back({whole, a, b, left, right});
+  }
+}
+
+void key_graph::add_condition(const node* condition) {
+  add_sub_links(condition, true);
+  node* expression = followed(condition);
+  if (expression == nullptr) return;
+  std::set<std::string> on = aliases_in(expression);
+  const bool nullable = std::any_of(
+      on.begin(), on.end(), [this](const std::string& one) { return nulled_.contains(one); });
+  if (on.empty() || (nullable && !is_strict(expression))) return;
+  conditions_.push_back({expression, std::move(on), is_equality(condition)});
+}
+
+bool key_graph::cannot_be_null(const node* expression) const {
+  const PgQuery__ColumnRef* column = column_ref(expression);
+  const store::column_facts* facts = table_column(in_, expression);
+  return facts != nullptr && facts->not_null &&
+         !nulled_.contains(std::string(string_of(column->fields[0])));
+}
+
+// `x IN (SELECT y ...)` ties x to y where it must be true; elsewhere it may also be NULL, because
+// of a NULL that is not tied to anything.
+void key_graph::add_in(const PgQuery__SubLink* sub, const std::vector<followed_column>& columns,
+                       bool must_hold) {
+  if (sub->sub_link_type != PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK || sub->testexpr == nullptr)
+    return;
+  if (sub->n_oper_name > 0 && string_of(sub->oper_name[sub->n_oper_name - 1]) != "=") return;
+  std::vector<node*> tested{sub->testexpr};
+  if (sub->testexpr->node_case == PG_QUERY__NODE__NODE_ROW_EXPR) {
+    tested.assign(sub->testexpr->row_expr->args,
+                  sub->testexpr->row_expr->args + sub->testexpr->row_expr->n_args);
+  }
+  for (std::size_t i = 0; i < tested.size() && i < columns.size(); ++i) {
+    node* left = followed(tested[i]);
+    node* right = columns[i].expression;
+    if (left == nullptr || right == nullptr) continue;
+    if (!must_hold && (tested.size() > 1 || !cannot_be_null(left) || !cannot_be_null(right)))
+      continue;
+    node* both = make_equal(in_.memory, left, right);
+    std::set<std::string> on = aliases_in(both);
+    const bool nullable = std::any_of(
+        on.begin(), on.end(), [this](const std::string& one) { return nulled_.contains(one); });
+    if (!on.empty() && (!nullable || is_strict(both))) conditions_.push_back({both, on, true});
+  }
+}
+
+void key_graph::add_sub_links(const node* expression, bool must_hold) {
+  const PgQuery__SubLink* whole = sub_link(expression);
+  walk(expression, [&](ProtobufCMessage* message) {
+    const auto* sub = as<PgQuery__SubLink>(message, pg_query__sub_link__descriptor);
+    if (sub == nullptr) return message->descriptor != &pg_query__select_stmt__descriptor;
+    if (sub->testexpr != nullptr) add_sub_links(sub->testexpr, false);
+    const std::vector<followed_column> columns = add_query(select_of(sub->subselect));
+    add_in(sub, columns, must_hold && sub == whole);
+    return false;
+  });
+}
+
+std::map<std::string, std::string> key_graph::towards(const std::string& root,
+                                                      const std::set<std::string>& within) const {
+  std::map<std::string, std::string> next;
+  std::map<std::string, int> distance{{root, 0}};
+  // An inequality ties a row to a great many: only where there is nothing better.
+  constexpr int loose = 1'000;
+  for (bool found = true; found;) {
+    found = false;
+    for (const graph_condition& one : conditions_) {
+      if (one.on.size() != 2) continue;
+      const std::string& a = *one.on.begin();
+      const std::string& b = *one.on.rbegin();
+      if (!within.empty() && (!within.contains(a) || !within.contains(b))) continue;
+      for (const auto& [from, to] : {std::pair(a, b), std::pair(b, a)}) {
+        const auto known = distance.find(from);
+        if (known == distance.end()) continue;
+        const int length = known->second + (one.equality ? 1 : loose);
+        const auto before = distance.find(to);
+        if (before != distance.end() && before->second <= length) continue;
+        distance[to] = length;
+        next[to] = from;
+        found = true;
+      }
+    }
+  }
+  return next;
+}
+
+}  // namespace matview::incremental

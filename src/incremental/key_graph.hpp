@@ -1,0 +1,95 @@
+#pragma once
+
+#include "incremental/blocks.hpp"
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace matview::incremental {
+
+// The graph that affected_keys.hpp tells of, for one choice of branches of the set operations.
+
+/// A condition on vertices, in their own terms.
+struct graph_condition {
+  node* expression;
+  std::set<std::string> on;
+  bool equality;
+};
+
+/// ON l = r of a FULL JOIN: coalesce(l, r) is a column that no row lacks.
+struct merged_column {
+  node* whole;  ///< coalesce(l, r), in the terms of the SELECT.
+  node* left;
+  node* right;
+  std::set<std::string> left_side;  ///< The vertices on this side of the join.
+  std::set<std::string> right_side;
+};
+
+/// What a column of a subquery is in the terms of vertices; nothing if it cannot be followed.
+struct followed_column {
+  std::string name;
+  node* expression;
+};
+
+class key_graph final {
+ public:
+  /// `branches`: for each set operation that is met, in order, 0 for its left branch and 1 for its
+  /// right one; what is missing is 0 and is appended.
+  key_graph(const query_context& in, const select_statement* query, std::vector<int>& branches);
+
+  [[nodiscard]] const std::vector<std::string>& vertices() const noexcept { return vertices_; }
+  [[nodiscard]] const std::vector<graph_condition>& conditions() const noexcept {
+    return conditions_;
+  }
+  [[nodiscard]] const std::vector<merged_column>& merged() const noexcept { return merged_; }
+  [[nodiscard]] const std::vector<followed_column>& output() const noexcept { return output_; }
+  [[nodiscard]] bool may_be_null(const std::string& vertex) const {
+    return nulled_.contains(vertex);
+  }
+  /// Columns of subqueries in FROM that can be followed, by alias.
+  [[nodiscard]] const std::map<std::string, std::vector<followed_column>>& derived() const {
+    return derived_;
+  }
+
+  /// The expression in terms of vertices, if all of it can be followed.
+  [[nodiscard]] node* followed(const node* expression) const;
+
+  /// Of the conditions, for each vertex but the root the next one towards it; nothing for those
+  /// that it does not reach. Only through `within`, if that is not empty.
+  [[nodiscard]] std::map<std::string, std::string> towards(
+      const std::string& root, const std::set<std::string>& within) const;
+
+ private:
+  std::vector<followed_column> add_query(const select_statement* query);
+  std::vector<followed_column> add_block(const select_statement* query);
+  void add_from(const node* item);
+  void add_join(const PgQuery__JoinExpr* join);
+  void add_condition(const node* condition);
+  void add_sub_links(const node* expression, bool must_hold);
+  void add_in(const PgQuery__SubLink* sub, const std::vector<followed_column>& columns,
+              bool must_hold);
+  void note_merged(const PgQuery__JoinExpr* join, const std::set<std::string>& left,
+                   const std::set<std::string>& right);
+  [[nodiscard]] bool cannot_be_null(const node* expression) const;
+
+  const query_context& in_;
+  std::vector<int>& branches_;
+  std::size_t next_branch_ = 0;
+  std::vector<std::string> vertices_;
+  std::vector<graph_condition> conditions_;
+  std::vector<merged_column> merged_;
+  std::vector<followed_column> output_;
+  std::map<std::string, std::vector<followed_column>> derived_;
+  std::set<std::string> nulled_;
+};
+
+/// The expressions of GROUP BY, PARTITION BY and DISTINCT ON by which a key of this SELECT has to
+/// go: all of them allow what is in the answer. Nothing if there are none.
+[[nodiscard]] std::optional<std::vector<node*>> deciding_expressions(const query_context& in,
+                                                                     const select_statement* query);
+
+}  // namespace matview::incremental

@@ -1,0 +1,89 @@
+#include "incremental/refusal.hpp"
+
+namespace matview::incremental {
+
+const std::vector<construct_text>& refused_constructs() {
+  static const std::vector<construct_text> all{
+      {construct::volatile_function, "volatile_function",
+       "its result changes from call to call, so that a delta cannot know what the old rows held",
+       "compute the value when the row is written, or take it out of the view"},
+      {construct::clock, "clock", "it changes with time although no row changes",
+       "leave it out of the view and compare when the view is read: WHERE day >= current_date - 7"},
+      {construct::session, "session", "it depends on who asks, and the contents of a view do not",
+       "leave it out of the view and apply it when the view is read"},
+      {construct::stable_function, "stable_function",
+       "a STABLE function may read tables that nobody captures",
+       "declare it IMMUTABLE if it uses nothing but its arguments; else write its query in its "
+       "place"},
+      {construct::text_to_time, "text_to_time",
+       "a text may say 'today', and then the result changes with time",
+       "store the value as a date or timestamp, or use make_date() or to_date() with a format"},
+      {construct::recursive_cte, "recursive_cte",
+       "a change may reach any number of levels of WITH RECURSIVE",
+       "write the levels out as joins, or keep the closure in a table"},
+      {construct::window_without_partition, "window_without_partition",
+       "without PARTITION BY each row's result depends on all rows",
+       "add PARTITION BY, or compute the window function when the view is read"},
+      {construct::limit_inside, "limit_inside", "which rows LIMIT keeps depends on all others",
+       "put LIMIT at the end of the whole query, or use LATERAL (... LIMIT n) for each row of "
+       "another table"},
+      {construct::foreign_table, "foreign_table",
+       "its changes happen elsewhere, where no trigger sees them",
+       "copy it into a table, or make the view native"},
+      {construct::temporary_table, "temporary_table", "it ends with the session",
+       "use an ordinary table"},
+      {construct::materialized_view, "materialized_view",
+       "REFRESH fires no trigger, so that its changes are not captured",
+       "make the materialized view incremental first: matview convert NAME --to incremental"},
+      {construct::row_security, "row_security",
+       "what the view's owner may see is not what is in the table",
+       "let a role own the view to which the policies do not apply (BYPASSRLS)"},
+      {construct::system_column, "system_column",
+       "system columns such as ctid and xmin change with every update and are not captured",
+       "use a column of your own"},
+      {construct::whole_row, "whole_row", "a whole row changes its type when a column is added",
+       "name the columns that are needed"},
+      {construct::virtual_column, "virtual_column",
+       "PostgreSQL shows triggers no value of a VIRTUAL generated column",
+       "write its expression in its place, or make the column STORED"},
+      {construct::tablesample, "tablesample", "a sample is chosen anew each time",
+       "leave TABLESAMPLE out"},
+      {construct::locking, "locking", "a view locks no rows", "leave FOR UPDATE/SHARE out"},
+      {construct::join_alias, "join_alias", "an alias of a whole join is not followed",
+       "give aliases to the tables instead"},
+      {construct::values_only, "values_only", "it reads no table, so that nothing can change",
+       "make the view native"},
+      {construct::table_function, "table_function",
+       "this kind of table function (XMLTABLE, JSON_TABLE, ROWS FROM with a column list) is not "
+       "followed",
+       "use jsonb_array_elements() or unnest() in FROM"},
+      {construct::no_key, "no_key",
+       "there is no column by which the rows that a change affects can be found",
+       "add to the output, or to GROUP BY, a column of the table that decides which rows there are "
+       "(of the preserved side of an outer join)"},
+      {construct::no_path, "no_path",
+       "no condition ties it to the rows of the view, so that any change of it affects all of them",
+       "join it by a condition with the view's other tables, or keep its result in a view of its "
+       "own"},
+      {construct::no_group, "no_group",
+       "without GROUP BY one row depends on everything, and not every aggregate in it can be "
+       "updated from changes alone",
+       "use count, sum, avg, min, max, bool_and and bool_or, or add GROUP BY"},
+      {construct::type_without_hash, "type_without_hash",
+       "values of this type cannot be compared by hashing, as json, xml and point",
+       "use jsonb, or cast it to text"},
+      {construct::unknown_syntax, "unknown_syntax",
+       "this part of SQL is newer than the compiler's parser (PostgreSQL 15)",
+       "write it in SQL of PostgreSQL 15"},
+      {construct::reserved_name, "reserved_name",
+       "names that begin with __mv are for the columns that the view keeps beside yours",
+       "choose another name for the column"},
+  };
+  return all;
+}
+
+const construct_text& text_of(construct what) {
+  return refused_constructs().at(static_cast<std::size_t>(what));
+}
+
+}  // namespace matview::incremental

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <exception>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace matview::incremental {
+
+/// What keeps a query from being maintained incrementally. docs/incremental.md has a line for each
+/// (tests/unit/incremental_constructs_test.cpp).
+enum class construct {
+  volatile_function,
+  clock,
+  session,
+  stable_function,
+  text_to_time,
+  recursive_cte,
+  window_without_partition,
+  limit_inside,
+  foreign_table,
+  temporary_table,
+  materialized_view,
+  row_security,
+  system_column,
+  whole_row,
+  virtual_column,
+  tablesample,
+  locking,
+  join_alias,
+  values_only,
+  table_function,
+  no_key,
+  no_path,
+  no_group,
+  type_without_hash,
+  unknown_syntax,
+  reserved_name,
+};
+
+/// One row of the compiler's own table of what it refuses. Plain data.
+struct construct_text {
+  construct what;
+  std::string_view name;     ///< For a program: `volatile_function`.
+  std::string_view why;      ///< A sentence for the person who wrote the query.
+  std::string_view instead;  ///< What to write instead.
+};
+
+/// All of them, in the order of the enumeration.
+[[nodiscard]] const std::vector<construct_text>& refused_constructs();
+[[nodiscard]] const construct_text& text_of(construct what);
+
+/// A refusal: which construct, and where.
+struct refusal {
+  construct what;
+  std::string detail;  ///< What it is in this query: a function's name, a table.
+};
+
+/// Ends the compilation of a query that cannot be maintained.
+class not_incremental final : public std::exception {
+ public:
+  not_incremental(construct what, std::string detail)
+      : why_{what, std::move(detail)}, text_(why_.detail + ": " + std::string(text_of(what).why)) {}
+
+  [[nodiscard]] const refusal& why() const noexcept { return why_; }
+  [[nodiscard]] const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  refusal why_;
+  std::string text_;
+};
+
+}  // namespace matview::incremental

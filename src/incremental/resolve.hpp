@@ -1,0 +1,35 @@
+#pragma once
+
+#include "store/query_facts.hpp"
+
+#include "incremental/syntax.hpp"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace matview::incremental {
+
+/// A table as it stands once in FROM: an occurrence.
+struct scan {
+  std::string alias;  ///< Unique in the whole query.
+  const store::table_facts* table;
+};
+
+/// A query in which every name says what it means, without asking anything else: plain views and
+/// WITH are written out in its place, each item of FROM has an alias that no other one has
+/// anywhere in the query, each column stands behind its alias, USING has become ON. The meaning is
+/// the same.
+struct resolved_query {
+  select_statement* tree;
+  std::vector<scan> scans;                                  ///< In the order in which they stand.
+  std::vector<std::string> output;                          ///< The names of the columns.
+  std::map<std::string, std::vector<std::string>> columns;  ///< Of each alias that is no table.
+
+  [[nodiscard]] const scan* scan_of(const std::string& alias) const;
+};
+
+/// @throws not_incremental for what cannot be followed.
+[[nodiscard]] resolved_query resolve(arena& in, const store::query_facts& facts);
+
+}  // namespace matview::incremental

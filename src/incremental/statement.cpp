@@ -1,0 +1,298 @@
+#include "incremental/statement.hpp"
+
+#include "incremental/syntax.hpp"
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace matview::incremental {
+
+namespace {
+
+using texts = std::vector<std::string>;
+
+texts numbered(std::string_view name, std::size_t count) {
+  texts out;
+  for (std::size_t i = 1; i <= count; ++i) out.push_back(fmt::format("{}{}", name, i));
+  return out;
+}
+
+texts on(std::string_view alias, const texts& columns) {
+  texts out;
+  out.reserve(columns.size());
+  for (const std::string& one : columns) out.push_back(fmt::format("{}.{}", alias, one));
+  return out;
+}
+
+texts quoted_all(const texts& names) {
+  texts out;
+  out.reserve(names.size());
+  for (const std::string& one : names) out.push_back(quoted(one));
+  return out;
+}
+
+std::string list(const texts& items) {
+  return fmt::format("{}", fmt::join(items, ", "));
+}
+
+// `(k1)::integer AS k1, ...`
+std::string cast_keys(const keyed_storage& of) {
+  texts out;
+  for (std::size_t i = 0; i < of.keys.size(); ++i) {
+    out.push_back(i < of.types.size() && !of.types[i].empty()
+                      ? fmt::format("(k{0})::{1} AS k{0}", i + 1, of.types[i])
+                      : fmt::format("k{}", i + 1));
+  }
+  return list(out);
+}
+
+// Columns of the storage beside its keys.
+texts state_columns(const keyed_storage& of) {
+  texts out = numbered("__mv_n", of.counters);
+  for (std::size_t i = 0; i < of.sums.size(); ++i) {
+    if (!of.sums[i].empty()) out.push_back(fmt::format("__mv_s{}", i + 1));
+    out.push_back(fmt::format("__mv_c{}", i + 1));
+  }
+  for (std::size_t i = 0; i < of.extremes.size(); ++i)
+    out.push_back(fmt::format("__mv_m{}", i + 1));
+  if (of.hashed()) out.emplace_back("__mv_hash");
+  return out;
+}
+
+std::string storage_matches(const keyed_storage& of, std::string_view left, std::string_view right,
+                            bool right_is_storage) {
+  const texts l = on(left, quoted_all(of.keys));
+  const texts r =
+      right_is_storage ? on(right, quoted_all(of.keys)) : on(right, numbered("k", of.keys.size()));
+  if (!of.hashed()) return agree(l, r);
+  return agree(l, r, fmt::format("{}.__mv_hash", left), fmt::format("{}.__mv_hash", right));
+}
+
+// Whether group d, whose least or greatest value may have gone, has to be looked at anew.
+std::string extreme_lost(const keyed_storage& of, std::size_t i) {
+  const char* reaches = of.extremes[i] ? "<=" : ">=";
+  return fmt::format("(d.o{0} {1} st.__mv_m{0} AND (d.i{0} {1} d.o{0}) IS NOT TRUE)", i + 1,
+                     reaches);
+}
+
+// The columns of `delta`: keys, hash, counters, totals, extremes.
+std::string delta(const keyed_storage& of) {
+  const texts keys = numbered("k", of.keys.size());
+  texts out = keys;
+  if (of.hashed()) out.push_back(hash_of(keys) + " AS __mv_hash");
+  for (std::size_t i = 1; i <= of.counters; ++i) {
+    out.push_back(
+        of.counters == 1
+            ? fmt::format("coalesce(sum(w), 0)::bigint AS n{}", i)
+            : fmt::format("coalesce(sum(w) FILTER (WHERE leaf = {0}), 0)::bigint AS n{0}", i));
+  }
+  for (std::size_t i = 0; i < of.sums.size(); ++i) {
+    if (!of.sums[i].empty()) {
+      out.push_back(fmt::format("coalesce(sum(w * t{0}), 0)::{1} AS s{0}", i + 1, of.sums[i]));
+    }
+    out.push_back(
+        fmt::format("coalesce(sum(w) FILTER (WHERE t{0} IS NOT NULL), 0)::bigint AS c{0}", i + 1));
+  }
+  for (std::size_t i = 0; i < of.extremes.size(); ++i) {
+    const char* function = of.extremes[i] ? "min" : "max";
+    out.push_back(
+        fmt::format("{1}(e{0}) FILTER (WHERE w > 0) AS i{0}, "
+                    "{1}(e{0}) FILTER (WHERE w < 0) AS o{0}",
+                    i + 1, function));
+  }
+  std::string sql =
+      fmt::format("SELECT {} FROM {}", list(out), of.extremes.empty() ? "changes" : "net");
+  if (!keys.empty()) sql += fmt::format(" GROUP BY {}", list(keys));
+  return sql;
+}
+
+// Rows that cancel each other out would make it seem that an extreme value has come or gone.
+std::string net(const keyed_storage& of) {
+  texts columns = numbered("k", of.keys.size());
+  for (const std::string& one : numbered("t", of.sums.size())) columns.push_back(one);
+  for (const std::string& one : numbered("e", of.extremes.size())) columns.push_back(one);
+  columns.emplace_back("leaf");
+  return fmt::format(
+      "net AS MATERIALIZED (SELECT {0}, sum(w)::bigint AS w FROM changes "
+      "GROUP BY {0} HAVING sum(w) <> 0),\n",
+      list(columns));
+}
+
+std::string lost_groups(const keyed_storage& of, const std::string& storage,
+                        const std::string& rows) {
+  texts lost;
+  texts values;
+  for (std::size_t i = 0; i < of.extremes.size(); ++i) {
+    lost.push_back(extreme_lost(of, i));
+    values.push_back(fmt::format("{}(e{}) AS m{}", of.extremes[i] ? "min" : "max", i + 1, i + 1));
+  }
+  const texts keys = numbered("k", of.keys.size());
+  std::string select = list(on("d", keys));
+  if (keys.empty()) select = "1 AS one";
+  std::string sql =
+      fmt::format("hit AS MATERIALIZED (SELECT {} FROM delta AS d JOIN {} AS st ON {} WHERE {}),\n",
+                  select, storage, storage_matches(of, "st", "d", false), fmt::join(lost, " OR "));
+  texts columns = keys;
+  if (of.hashed()) columns.push_back(hash_of(keys) + " AS __mv_hash");
+  columns.insert(columns.end(), values.begin(), values.end());
+  // The test that is the same for all rows spares the scan when no group was hit, as is usual.
+  sql += fmt::format(
+      "again AS MATERIALIZED (SELECT {} FROM (SELECT * FROM ({}) AS q WHERE "
+      "(SELECT count(*) FROM hit) > 0{}) AS q{}),\n",
+      list(columns), rows, keys.empty() ? "" : " AND " + among(on("q", keys), of.traits, "hit"),
+      keys.empty() ? "" : " GROUP BY " + list(keys));
+  return sql;
+}
+
+}  // namespace
+
+std::string storage_source(const keyed_storage& of, const std::string& rows) {
+  texts out;
+  const texts keys = numbered("k", of.keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    out.push_back(fmt::format("{} AS {}", keys[i], quoted(of.keys[i])));
+  }
+  for (std::size_t i = 1; i <= of.counters; ++i) {
+    out.push_back(of.counters == 1
+                      ? fmt::format("count(*) AS __mv_n{}", i)
+                      : fmt::format("count(*) FILTER (WHERE leaf = {0}) AS __mv_n{0}", i));
+  }
+  for (std::size_t i = 0; i < of.sums.size(); ++i) {
+    if (!of.sums[i].empty()) {
+      out.push_back(fmt::format("coalesce(sum(t{0}), 0)::{1} AS __mv_s{0}", i + 1, of.sums[i]));
+    }
+    out.push_back(fmt::format("count(t{0}) AS __mv_c{0}", i + 1));
+  }
+  for (std::size_t i = 0; i < of.extremes.size(); ++i) {
+    out.push_back(fmt::format("{}(e{}) AS __mv_m{}", of.extremes[i] ? "min" : "max", i + 1, i + 1));
+  }
+  if (of.hashed()) out.push_back(hash_of(keys) + " AS __mv_hash");
+  texts below;
+  if (!keys.empty()) below.push_back(cast_keys(of));
+  for (const std::string& one : numbered("t", of.sums.size())) below.push_back(one);
+  for (const std::string& one : numbered("e", of.extremes.size())) below.push_back(one);
+  below.emplace_back("leaf");
+  std::string sql =
+      fmt::format("SELECT {} FROM (SELECT {} FROM ({}) AS r) AS q", list(out), list(below), rows);
+  if (!keys.empty()) sql += fmt::format(" GROUP BY {}", list(keys));
+  return sql;
+}
+
+std::string add_changes(const keyed_storage& of, const std::string& storage,
+                        const std::string& changes, const std::string& rows) {
+  const texts keys = numbered("k", of.keys.size());
+  texts through;
+  if (!keys.empty()) through.push_back(cast_keys(of));
+  for (const std::string& one : numbered("t", of.sums.size())) through.push_back(one);
+  for (const std::string& one : numbered("e", of.extremes.size())) through.push_back(one);
+  through.emplace_back("leaf");
+  through.emplace_back("w");
+  std::string sql = fmt::format("changes AS (SELECT {} FROM ({}) AS c),\n", list(through), changes);
+  if (!of.extremes.empty()) sql += net(of);
+  sql += fmt::format("delta AS MATERIALIZED ({}),\n", delta(of));
+  if (!of.extremes.empty()) sql += lost_groups(of, storage, rows);
+
+  texts alive;
+  texts set;
+  texts insert = quoted_all(of.keys);
+  texts values = on("d", keys);
+  texts nothing;
+  const auto add = [&](const std::string& column, const std::string& of_delta) {
+    set.push_back(fmt::format("{0} = st.{0} + d.{1}", column, of_delta));
+    insert.push_back(column);
+    values.push_back("d." + of_delta);
+    nothing.push_back(fmt::format("d.{} = 0", of_delta));
+  };
+  for (std::size_t i = 1; i <= of.counters; ++i) {
+    alive.push_back(fmt::format("st.__mv_n{0} + d.n{0} <> 0", i));
+    add(fmt::format("__mv_n{}", i), fmt::format("n{}", i));
+  }
+  for (std::size_t i = 0; i < of.sums.size(); ++i) {
+    if (!of.sums[i].empty()) add(fmt::format("__mv_s{}", i + 1), fmt::format("s{}", i + 1));
+    add(fmt::format("__mv_c{}", i + 1), fmt::format("c{}", i + 1));
+  }
+  for (std::size_t i = 0; i < of.extremes.size(); ++i) {
+    set.push_back(
+        fmt::format("__mv_m{0} = CASE WHEN {1} THEN a.m{0} ELSE {2}(st.__mv_m{0}, d.i{0}) END",
+                    i + 1, extreme_lost(of, i), of.extremes[i] ? "least" : "greatest"));
+    insert.push_back(fmt::format("__mv_m{}", i + 1));
+    values.push_back(fmt::format("d.i{}", i + 1));
+  }
+  if (of.hashed()) {
+    insert.emplace_back("__mv_hash");
+    values.emplace_back("d.__mv_hash");
+  }
+  const std::string match = storage_matches(of, "st", "d", false);
+  std::string again;
+  if (!of.extremes.empty()) {
+    texts left = on("d", keys);
+    texts right = on("a", keys);
+    again = fmt::format(
+        " LEFT JOIN again AS a ON {}",
+        of.hashed() ? agree(left, right, "d.__mv_hash", "a.__mv_hash") : agree(left, right));
+  }
+  const std::string lives = of.one_row() ? "true" : fmt::format("({})", fmt::join(alive, " OR "));
+  sql += fmt::format(
+      "changed AS (UPDATE {} AS st SET {} FROM delta AS d{} WHERE {} AND {}{} "
+      "RETURNING 1),\n",
+      storage, list(set), again, match, lives,
+      of.extremes.empty() ? fmt::format(" AND NOT ({})", fmt::join(nothing, " AND ")) : "");
+  if (of.one_row()) return sql + "gone AS (SELECT 1 WHERE false),\nadded AS (SELECT 1 WHERE false)";
+  sql += fmt::format(
+      "gone AS (DELETE FROM {} AS st USING delta AS d WHERE {} AND NOT {} "
+      "RETURNING 1),\n",
+      storage, match, lives);
+  texts fresh;
+  for (std::size_t i = 1; i <= of.counters; ++i) fresh.push_back(fmt::format("d.n{} <> 0", i));
+  sql += fmt::format(
+      "added AS (INSERT INTO {} ({}) SELECT {} FROM delta AS d WHERE ({}) AND NOT "
+      "EXISTS (SELECT FROM {} AS st WHERE {}) RETURNING 1)",
+      storage, list(insert), list(values), fmt::join(fresh, " OR "), storage, match);
+  return sql;
+}
+
+std::string keyed_diff(const keyed_storage& of, const view_parts& parts) {
+  const std::string match = storage_matches(of, "st", "f", true);
+  const texts state = state_columns(of);
+  texts set;
+  for (const std::string& one : state) set.push_back(fmt::format("{0} = f.{0}", one));
+  return fmt::format(
+      "WITH fresh AS MATERIALIZED (SELECT * FROM {0}),\n"
+      "gone AS (DELETE FROM {1} AS st WHERE NOT EXISTS (SELECT FROM fresh AS f WHERE {2}) "
+      "RETURNING 1),\n"
+      "changed AS (UPDATE {1} AS st SET {3} FROM fresh AS f WHERE {2} AND "
+      "ROW({4}) IS DISTINCT FROM ROW({5}) RETURNING 1),\n"
+      "added AS (INSERT INTO {1} SELECT * FROM fresh AS f WHERE NOT EXISTS "
+      "(SELECT FROM {1} AS st WHERE {2}) RETURNING 1),\n"
+      "/*watermark*/\n"
+      "SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM changed) + "
+      "(SELECT count(*) FROM added)",
+      parts.source, parts.storage, match, list(set), list(on("st", state)), list(on("f", state)));
+}
+
+std::string replace_keys(const replaced_storage& of, const std::string& gone,
+                         const std::string& added, const std::string& returning,
+                         const std::string& from) {
+  const texts there = on("st", quoted_all(of.keys));
+  const texts fresh = on("q", quoted_all(of.keys));
+  const std::string old_rows = of.hash.empty()
+                                   ? among(there, of.traits, "keys")
+                                   : among_by_hash("st." + quoted(of.hash), there, "keys");
+  return fmt::format(
+      "{0} AS (DELETE FROM {1} AS st WHERE {2} RETURNING {3}),\n"
+      // Counting what is gone comes first, so that a unique index does not see both.
+      "{4} AS (INSERT INTO {1} SELECT * FROM {5} AS q WHERE (SELECT count(*) FROM {0}) >= 0 AND "
+      "{6} "
+      "RETURNING {3})",
+      gone, of.storage, old_rows, returning, added, from, among(fresh, of.traits, "keys"));
+}
+
+std::string replace_all(const std::string& storage, const std::string& source,
+                        const std::string& gone, const std::string& added) {
+  return fmt::format(
+      "{0} AS (DELETE FROM {1} RETURNING 1),\n"
+      "{2} AS (INSERT INTO {1} SELECT * FROM {3} WHERE (SELECT count(*) FROM {0}) >= 0 RETURNING "
+      "1)",
+      gone, storage, added, source);
+}
+
+}  // namespace matview::incremental

@@ -1,0 +1,59 @@
+#pragma once
+
+#include "incremental/affected_keys.hpp"
+#include "incremental/aggregates.hpp"
+#include "incremental/program.hpp"
+#include "incremental/restriction.hpp"
+
+#include <string>
+#include <vector>
+
+namespace matview::incremental {
+
+// The statements of a program, from its shape. Text only.
+
+/// The storage of mechanism L and D: a row for each key, with counters and the state of aggregates.
+struct keyed_storage {
+  std::vector<std::string> keys;   ///< Columns.
+  std::vector<std::string> types;  ///< Of the keys, to cast them to; empty for as they come.
+  std::vector<key_traits> traits;  ///< Of the keys.
+  std::size_t counters = 1;        ///< __mv_n1, __mv_n2, ...
+  std::vector<std::string> sums;   ///< The type of each total's sum; empty: it is only counted.
+  std::vector<bool> extremes;      ///< Whether it is the least.
+
+  [[nodiscard]] bool hashed() const { return !keys.empty() && need_hash(traits); }
+  [[nodiscard]] bool one_row() const { return keys.empty(); }
+};
+
+/// The query that yields the storage's rows anew, from `rows`, a query of k1, ..., t1, ..., e1, ...
+/// and leaf, which counter a row belongs to.
+[[nodiscard]] std::string storage_source(const keyed_storage& of, const std::string& rows);
+
+/// Adds the change of the rows below, the query `changes` with these columns and the weight w, to
+/// the storage: WITH items and what follows. `rows` is the new state of those rows.
+[[nodiscard]] std::string add_changes(const keyed_storage& of, const std::string& storage,
+                                      const std::string& changes, const std::string& rows);
+
+/// Replaces the storage's contents by those of `source`, touching only rows that differ.
+[[nodiscard]] std::string keyed_diff(const keyed_storage& of, const view_parts& parts);
+
+/// The storage of mechanism K, or the rows below of mechanism D.
+struct replaced_storage {
+  std::string storage;
+  std::string source;
+  std::vector<std::string> keys;
+  std::vector<key_traits> traits;
+  std::string hash = {};  ///< The column with the keys' hash, if there is one.
+};
+
+/// WITH items: takes away the rows whose keys are in `keys` and adds what the source has for them;
+/// `gone` and `added` return `returning`.
+[[nodiscard]] std::string replace_keys(const replaced_storage& of, const std::string& gone,
+                                       const std::string& added, const std::string& returning,
+                                       const std::string& from);
+
+/// WITH items: all rows.
+[[nodiscard]] std::string replace_all(const std::string& storage, const std::string& source,
+                                      const std::string& gone, const std::string& added);
+
+}  // namespace matview::incremental

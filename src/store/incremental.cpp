@@ -1,0 +1,145 @@
+#include "store/incremental.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace matview::store {
+
+namespace {
+
+constexpr const char* next_id_sql =
+    "SELECT pg_catalog.nextval(pg_catalog.pg_get_serial_sequence('matview.incremental', 'id'))";
+
+// Its own query stands in for the parts to come.
+constexpr const char* begin_sql = R"(
+  INSERT INTO matview.incremental (id, view, definition, storage, program, last_refresh)
+  OVERRIDING SYSTEM VALUE
+  SELECT $1::pg_catalog.int4, d, d, d, '{}', pg_catalog.clock_timestamp()
+    FROM pg_catalog.format('matview.definition_%s', $1::pg_catalog.int4) AS n,
+         CAST(n AS pg_catalog.regclass) AS d)";
+
+constexpr const char* capture_sql =
+    "SELECT matview.capture_changes($1::pg_catalog.int4, $2::pg_catalog.int8::pg_catalog.oid, "
+    "$3::pg_catalog.name[])";
+
+constexpr const char* finish_sql = R"(
+  UPDATE matview.incremental SET view = $2::pg_catalog.regclass,
+    storage = $3::pg_catalog.regclass, program = $4::pg_catalog.jsonb,
+    settings = $5::pg_catalog.jsonb
+  WHERE id = $1::pg_catalog.int4)";
+
+constexpr const char* orphans_sql = R"(
+  SELECT i.id FROM matview.incremental i
+   WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = i.view::pg_catalog.oid)
+      OR NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = i.definition::pg_catalog.oid)
+      OR (i.watermark IS NULL AND i.last_refresh < pg_catalog.clock_timestamp() - interval '1 hour'
+          AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = i.view::pg_catalog.oid
+                         AND c.relnamespace = 'matview'::pg_catalog.regnamespace))
+   ORDER BY i.id FOR UPDATE SKIP LOCKED)";
+
+std::vector<pg::parameter> of(int id) {
+  std::vector<pg::parameter> out;
+  out.emplace_back(fmt::format("{}", id));
+  return out;
+}
+
+}  // namespace
+
+asio::awaitable<int> next_incremental_id(pg::connection& on) {
+  const pg::result next = co_await on.query(next_id_sql);
+  co_return static_cast<int>(next.integer(0, 0));
+}
+
+asio::awaitable<void> begin_incremental(pg::connection& on, int id) {
+  co_await on.query(begin_sql, of(id));
+}
+
+asio::awaitable<int> capture(pg::connection& on, int id, std::int64_t table,
+                             std::vector<std::string> columns) {
+  std::vector<pg::parameter> values = of(id);
+  values.emplace_back(fmt::format("{}", table));
+  values.emplace_back(pg::array_literal(columns));
+  const pg::result log = co_await on.query(capture_sql, std::move(values));
+  co_return static_cast<int>(log.integer(0, 0));
+}
+
+asio::awaitable<void> finish_incremental(pg::connection& on, int id, std::string view,
+                                         std::string storage, std::string program,
+                                         std::string settings) {
+  std::vector<pg::parameter> values = of(id);
+  values.emplace_back(std::move(view));
+  values.emplace_back(std::move(storage));
+  values.emplace_back(std::move(program));
+  values.emplace_back(std::move(settings));
+  co_await on.query(finish_sql, std::move(values));
+}
+
+asio::awaitable<void> replace_program(pg::connection& on, int id, std::string program) {
+  std::vector<pg::parameter> values = of(id);
+  values.emplace_back(std::move(program));
+  co_await on.query(
+      "UPDATE matview.incremental SET program = $2::pg_catalog.jsonb WHERE id = "
+      "$1::pg_catalog.int4",
+      std::move(values));
+}
+
+asio::awaitable<void> discard_incremental(pg::connection& on, int id) {
+  co_await on.query("SELECT matview.discard($1::pg_catalog.int4)", of(id));
+}
+
+asio::awaitable<int> discard_orphans(pg::connection& on) {
+  const pg::result found = co_await on.query(orphans_sql);
+  for (int row = 0; row < found.rows(); ++row) {
+    co_await discard_incremental(on, static_cast<int>(found.integer(row, 0)));
+  }
+  co_return found.rows();
+}
+
+asio::awaitable<std::optional<int>> incremental_id(pg::connection& on, std::string quoted) {
+  std::vector<pg::parameter> values;
+  values.emplace_back(std::move(quoted));
+  const pg::result found = co_await on.query(
+      "SELECT id FROM matview.incremental WHERE view::pg_catalog.oid = pg_catalog.to_regclass($1)",
+      std::move(values));
+  if (found.rows() == 0) co_return std::nullopt;
+  co_return static_cast<int>(found.integer(0, 0));
+}
+
+asio::awaitable<std::int64_t> oid_in_schema(pg::connection& on, std::string name) {
+  std::vector<pg::parameter> values;
+  values.emplace_back("matview." + name);
+  const pg::result found = co_await on.query(
+      "SELECT $1::pg_catalog.regclass::pg_catalog.oid::pg_catalog.int8", std::move(values));
+  co_return found.integer(0, 0);
+}
+
+asio::awaitable<std::string> settings_now(pg::connection& on) {
+  const pg::result found = co_await on.query(
+      "SELECT pg_catalog.jsonb_object_agg(name, setting) FROM pg_catalog.pg_settings WHERE name IN "
+      "('TimeZone', 'DateStyle', 'IntervalStyle', 'extra_float_digits', 'lc_time', 'lc_monetary', "
+      "'lc_numeric', 'bytea_output', 'default_text_search_config')");
+  co_return found.string(0, 0);
+}
+
+asio::awaitable<incremental_refresh> run_refresh(pg::connection& on, std::string quoted,
+                                                 std::string wish) {
+  std::vector<pg::parameter> values;
+  values.emplace_back(std::move(quoted));
+  values.emplace_back(std::move(wish));
+  const pg::result done = co_await on.query(
+      "SELECT mode, reason, coalesce(rows, 0), log_rows "
+      "FROM matview.refresh($1::pg_catalog.regclass, $2)",
+      std::move(values));
+  incremental_refresh out{
+      .mode = done.string(0, 0), .reason = done.string(0, 1), .rows = done.integer(0, 2)};
+  if (!done.is_null(0, 3)) out.log_rows = done.integer(0, 3);
+  co_return out;
+}
+
+asio::awaitable<std::int64_t> prune_logs(pg::connection& on) {
+  const pg::result pruned = co_await on.query("SELECT matview.prune()");
+  co_return pruned.integer(0, 0);
+}
+
+}  // namespace matview::store

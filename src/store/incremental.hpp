@@ -1,0 +1,83 @@
+#pragma once
+
+#include "pg/connection.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace matview::store {
+
+// The tables and functions of migration 3: what incremental views consist of.
+
+/// SQL, a boolean expression on `c`, a row of pg_class: whether it is an incremental view. From the
+/// catalog alone, so that it can be asked without the schema matview and without rights.
+inline constexpr std::string_view is_incremental = R"((c.relkind = 'v' and exists (
+    select from pg_catalog.pg_trigger it
+      join pg_catalog.pg_proc ip on ip.oid = it.tgfoid
+      join pg_catalog.pg_namespace inn on inn.oid = ip.pronamespace
+     where it.tgrelid = c.oid and inn.nspname = 'matview' and ip.proname = 'refuse_change')))";
+
+/// SQL, an expression on `c`: the storage of that incremental view, an oid.
+inline constexpr std::string_view storage_of = R"((
+    select d.refobjid from pg_catalog.pg_rewrite w
+      join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+       and d.objid = w.oid and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+      join pg_catalog.pg_class st on st.oid = d.refobjid and st.relkind = 'r'
+      join pg_catalog.pg_namespace sn on sn.oid = st.relnamespace and sn.nspname = 'matview'
+     where w.ev_class = c.oid and st.relname like 'storage\_%' limit 1))";
+
+/// The number under which a view's parts are made: matview.storage_<id>, ...
+asio::awaitable<int> next_incremental_id(pg::connection& on);
+
+/// Makes the row of a view whose parts are not there yet, so that its tables can be captured.
+asio::awaitable<void> begin_incremental(pg::connection& on, int id);
+
+/// Captures these columns of a table for the view; the number of the log.
+asio::awaitable<int> capture(pg::connection& on, int id, std::int64_t table,
+                             std::vector<std::string> columns);
+
+/// The row, now that its parts are there. `view` and `storage`: as SQL takes them. `program`,
+/// `settings`: JSON.
+asio::awaitable<void> finish_incremental(pg::connection& on, int id, std::string view,
+                                         std::string storage, std::string program,
+                                         std::string settings);
+
+/// Another program for the same parts.
+asio::awaitable<void> replace_program(pg::connection& on, int id, std::string program);
+
+/// Drops all parts of a view but the user's own.
+asio::awaitable<void> discard_incremental(pg::connection& on, int id);
+
+/// Discards what views have left that were dropped without this library, or with CASCADE, or whose
+/// creation was cut off an hour ago or earlier.
+asio::awaitable<int> discard_orphans(pg::connection& on);
+
+/// The number of the incremental view of this name, quoted, if it is one.
+asio::awaitable<std::optional<int>> incremental_id(pg::connection& on, std::string quoted);
+
+/// What matview.refresh() answers.
+struct incremental_refresh {
+  std::string mode;  ///< none, incremental, full, diff, recompile.
+  std::string reason;
+  std::int64_t rows = 0;
+  std::optional<std::int64_t> log_rows = {};
+};
+
+/// The oid of a relation of this library's schema.
+asio::awaitable<std::int64_t> oid_in_schema(pg::connection& on, std::string name);
+
+/// What a refresh has to set, so that functions that read settings mean what they meant when the
+/// view was made: a JSON object.
+asio::awaitable<std::string> settings_now(pg::connection& on);
+
+/// Runs matview.refresh() as the connection's next statement.
+asio::awaitable<incremental_refresh> run_refresh(pg::connection& on, std::string quoted,
+                                                 std::string wish);
+
+/// Removes what all views have taken in from the logs; how many rows.
+asio::awaitable<std::int64_t> prune_logs(pg::connection& on);
+
+}  // namespace matview::store

@@ -1,0 +1,872 @@
+-- Incremental views: what was changed in their base tables, the programs that turn it into their change, and the
+-- functions that capture, refresh and prune. Run by src/store/migrations.cpp, in one transaction.
+--
+-- Whether a row of a log was applied already is asked of a snapshot (the watermark), never of a clock, an LSN or a
+-- sequence: those are given when a row is written, and transactions commit in another order.
+
+-- One for each base table: ordinary, partitioned, or the storage of another incremental view. Its rows are in
+-- matview.log_<id>. regclass, so that a dump writes names.
+CREATE TABLE matview.change_log (
+  id           integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  base         regclass NOT NULL UNIQUE,
+  columns      name[] NOT NULL,              -- captured, in the order of matview.log_<id>
+  -- The cluster and database whose xids the log holds. In a restored database those in the log mean nothing.
+  origin       text
+);
+
+-- TRUNCATE of a base table, or of a partition or child of it.
+CREATE TABLE matview.mark (
+  log          integer NOT NULL REFERENCES matview.change_log ON DELETE CASCADE,
+  xid          xid8 NOT NULL
+);
+
+CREATE TABLE matview.incremental (
+  id           integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  view         regclass NOT NULL UNIQUE,     -- the plain view that has the user's name
+  definition   regclass NOT NULL,            -- matview.definition_<id>: the user's query, verbatim
+  storage      regclass NOT NULL,            -- matview.storage_<id>
+  program      jsonb NOT NULL,
+  settings     jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
+  watermark    pg_snapshot,                  -- NULL: never filled
+  watermark_xid xid8,                        -- the transaction that wrote watermark
+  fingerprint  text,                         -- NULL: capture was not complete then, so what it held is not known
+  functions    oid[],                        -- what the definition calls and the rules it reads through, when it was
+  rules        oid[],                        -- last filled: looking them up would cost more than all the rest
+  detached     text,                         -- why changes are not kept for it any more
+  full_seconds float8,                       -- moving averages
+  rows_per_second float8,
+  log_limit    bigint NOT NULL DEFAULT 10000000,
+  last_refresh timestamptz
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+
+CREATE TABLE matview.capture (
+  view         integer REFERENCES matview.incremental ON DELETE CASCADE,
+  log          integer REFERENCES matview.change_log,
+  columns      name[] NOT NULL,
+  PRIMARY KEY (view, log)
+);
+CREATE INDEX capture_of_log ON matview.capture (log);
+
+-- xids mean something in one cluster only. The database is in it because CREATE DATABASE ... TEMPLATE copies a
+-- database with all its oids and xids.
+CREATE FUNCTION matview.origin() RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT s.system_identifier::text || '/' || d.oid::text FROM pg_control_system() AS s, pg_database AS d
+   WHERE d.datname = current_database()
+$$;
+
+-- A snapshot in which this transaction counts as not finished. PostgreSQL leaves a transaction out of its own
+-- snapshots, so what it writes after a refresh would look as if it were applied, and be lost.
+CREATE FUNCTION matview.before(taken pg_snapshot, own xid8) RETURNS pg_snapshot LANGUAGE sql IMMUTABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN pg_visible_in_snapshot(own, taken) THEN
+    (least(pg_snapshot_xmin(taken), own)::text || ':' || pg_snapshot_xmax(taken)::text || ':' ||
+     (SELECT string_agg(x::text, ',' ORDER BY x) FROM
+       (SELECT pg_snapshot_xip(taken) UNION SELECT own) AS running (x)))::pg_snapshot
+  ELSE taken END
+$$;
+
+-- A table and all that its rows can be in: partitions of every level, children by inheritance. pg_partition_tree sees
+-- an ATTACH that was committed after the snapshot of a REPEATABLE READ transaction, whose rows do show up in it.
+CREATE FUNCTION matview.family(base oid) RETURNS SETOF oid LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = family.base) THEN
+    RETURN NEXT family.base;
+  ELSIF EXISTS (SELECT FROM pg_class AS c WHERE c.oid = family.base AND c.relkind = 'p') THEN
+    RETURN QUERY SELECT t.relid::oid FROM pg_partition_tree(family.base) AS t;
+  ELSE
+    RETURN QUERY WITH RECURSIVE f (relid) AS (
+      SELECT family.base UNION SELECT i.inhrelid FROM f JOIN pg_inherits AS i ON i.inhparent = f.relid)
+      SELECT f.relid FROM f;
+  END IF;
+END
+$$;
+
+-- User functions that a view calls (its operators' too), and the rules of it and of all views it reads, by oid.
+CREATE FUNCTION matview.dependencies(definition oid, OUT functions oid[], OUT rules oid[]) LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  WITH RECURSIVE v (rel, rule) AS (
+    SELECT r.ev_class, r.oid FROM pg_rewrite AS r WHERE r.ev_class = definition
+    UNION
+    SELECT r.ev_class, r.oid FROM v
+      JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = v.rule
+       AND d.refclassid = 'pg_class'::regclass
+      JOIN pg_class AS c ON c.oid = d.refobjid AND c.relkind = 'v'
+      JOIN pg_rewrite AS r ON r.ev_class = c.oid),
+  u AS (
+    SELECT DISTINCT d.refclassid, d.refobjid FROM v
+      JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = v.rule)
+  SELECT ARRAY(SELECT u.refobjid FROM u WHERE u.refclassid = 'pg_proc'::regclass
+               UNION SELECT o.oprcode::oid FROM u JOIN pg_operator AS o ON o.oid = u.refobjid
+                WHERE u.refclassid = 'pg_operator'::regclass ORDER BY 1),
+         ARRAY(SELECT v.rule FROM v ORDER BY 1)
+$$;
+
+-- Two parts, "structure:state". When the structure differs the program may not fit any more and has to be compiled
+-- anew; when only the state differs it fits, but what the log holds is not all that happened.
+-- xmin of a catalog row tells that it was changed and changed back, and survives VACUUM FREEZE. Nothing in here may
+-- depend on settings of the session: the next one that compares has others.
+CREATE FUNCTION matview.fingerprint(view integer, functions oid[] DEFAULT NULL, rules oid[] DEFAULT NULL) RETURNS text
+  LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_variable
+DECLARE
+  bases oid[];
+  members oid[];
+  parents boolean;
+  unlogged boolean;
+  touched text;
+  structure text;
+  state text;
+BEGIN
+  IF functions IS NULL OR rules IS NULL THEN
+    SELECT i.functions, i.rules INTO functions, rules FROM matview.incremental AS i WHERE i.id = view;
+    IF functions IS NULL OR rules IS NULL THEN
+      SELECT d.functions, d.rules INTO functions, rules
+        FROM matview.incremental AS i, matview.dependencies(i.definition) AS d WHERE i.id = view;
+    END IF;
+  END IF;
+  SELECT array_agg(l.base::oid ORDER BY l.id),
+         bool_or(k.relhassubclass), bool_or(k.relpersistence = 'u'),
+         string_agg(a.touched, '|' ORDER BY l.id),
+         md5(concat_ws('|', current_setting('server_version_num')::integer / 10000,
+           (SELECT s.system_identifier FROM pg_control_system() AS s),
+           (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()),
+           string_agg(concat_ws(',', l.base::oid, k.relnamespace::regnamespace, k.relname, k.relkind, k.relrowsecurity,
+             k.relpersistence, EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = l.base), a.columns),
+             '|' ORDER BY l.id),
+           (SELECT string_agg(p.oid || ',' || p.xmin, ';' ORDER BY p.oid) FROM pg_proc AS p
+             WHERE p.oid = ANY (functions)),
+           (SELECT string_agg(r.oid || ',' || r.xmin, ';' ORDER BY r.oid) FROM pg_rewrite AS r
+             WHERE r.oid = ANY (rules))))
+    INTO bases, parents, unlogged, touched, structure
+    FROM matview.capture AS c JOIN matview.change_log AS l ON l.id = c.log
+    LEFT JOIN pg_class AS k ON k.oid = l.base
+    -- A column that was renamed and renamed back was logged as NULL in between: hence xmin.
+    LEFT JOIN LATERAL (
+      SELECT string_agg(concat_ws(',', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation,
+               a.attgenerated), ';' ORDER BY a.attnum) AS columns,
+             string_agg(a.xmin::text, ',' ORDER BY a.attnum) AS touched
+        FROM pg_attribute AS a WHERE a.attrelid = l.base AND a.attnum > 0 AND a.attname = ANY (c.columns)) AS a ON true
+   WHERE c.view = fingerprint.view;
+  IF parents THEN
+    members := ARRAY(SELECT DISTINCT f.relid FROM unnest(bases) AS b (base), matview.family(b.base) AS f (relid)
+                      ORDER BY f.relid);
+  ELSE
+    members := bases;
+  END IF;
+  SELECT concat_ws('|', touched, members::text,
+           string_agg(concat_ws(',', t.oid, t.xmin, t.tgenabled), ';' ORDER BY t.oid))
+    INTO state FROM pg_trigger AS t WHERE t.tgrelid = ANY (members) AND starts_with(t.tgname, 'matview_');
+  -- After a crash an unlogged table is empty, and no trigger says so.
+  IF unlogged OR parents AND EXISTS (
+      SELECT FROM pg_class AS k WHERE k.oid = ANY (members) AND k.relpersistence = 'u') THEN
+    state := state || '|' || extract(epoch FROM pg_postmaster_start_time());
+  END IF;
+  RETURN structure || ':' || md5(state);
+END
+$$;
+
+-- The trigger functions of a log, and the triggers on one table. Ordinary tables have statement triggers, as they cost
+-- least. Tables with partitions have row triggers, as PostgreSQL 15 to 18 loses rows from transition tables when MERGE
+-- moves them between partitions; partitions and children too, as a statement on the parent fires the parent's only.
+-- Names carry the log's id where triggers of two logs can meet: on children, and on partitions, where PostgreSQL makes
+-- triggers of the same name for the parent's.
+CREATE FUNCTION matview.triggers(log integer, base oid, member oid)
+  RETURNS TABLE (name text, function text, event text, mode "char", owned boolean) LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  WITH k AS (
+    SELECT b.relkind = 'p' AS partitioned, p.child OR m.oid <> b.oid AS foreign_ground,
+           b.relkind = 'p' OR p.child AS by_row,
+           EXISTS (SELECT FROM matview.incremental AS i WHERE i.storage = b.oid) AS storage,
+           pg_has_role(m.relowner, 'USAGE') AS owned
+      FROM pg_class AS b, pg_class AS m, (
+        SELECT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = triggers.base)) AS p (child)
+     WHERE b.oid = triggers.base AND m.oid = triggers.member)
+  SELECT CASE WHEN foreign_ground THEN format('matview_%s_%s', triggers.log, t.name) ELSE 'matview_' || t.name END,
+         format('log_%s_%s', triggers.log, t.function), t.event,
+         (CASE WHEN k.owned THEN t.mode ELSE 'O' END)::"char", k.owned
+    FROM k, (VALUES
+      ('insert', 'insert', 'INSERT', 'O', false), ('update', 'update', 'UPDATE', 'O', false),
+      ('delete', 'delete', 'DELETE', 'O', false), ('replica', 'replica', 'INSERT OR UPDATE OR DELETE', 'R', false),
+      ('row', 'row', 'INSERT OR UPDATE OR DELETE', 'A', true), ('truncate', 'truncate', 'TRUNCATE', 'A', NULL))
+      AS t (name, function, event, mode, by_row)
+   WHERE (t.by_row IS NULL OR t.by_row = k.by_row)
+     -- PostgreSQL itself makes the row triggers of the partitions
+     AND NOT (t.by_row IS TRUE AND k.partitioned AND triggers.member <> triggers.base)
+     -- to be enabled for replicas only needs an owner; enabled as usual it would count all twice
+     AND NOT (t.name = 'replica' AND (k.storage OR NOT k.owned))
+$$;
+
+-- Triggers that a log has no more use for. They do harm: a table that is not a child any more goes on to be logged, and
+-- one that has become a partition is logged twice.
+CREATE FUNCTION matview.stray_triggers(log integer) RETURNS TABLE (name name, relid oid) LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT t.tgname, t.tgrelid
+    FROM matview.change_log AS l
+    JOIN pg_proc AS p ON p.pronamespace = 'matview'::regnamespace AND p.proname ~ format('^log_%s_[a-z]+$', l.id)
+    JOIN pg_trigger AS t ON t.tgfoid = p.oid AND t.tgparentid = 0
+   WHERE l.id = stray_triggers.log AND NOT EXISTS (
+     SELECT FROM matview.family(l.base) AS f (relid), matview.triggers(l.id, l.base, f.relid) AS e
+      WHERE f.relid = t.tgrelid AND e.name = t.tgname AND e.function = p.proname)
+     -- made by an owner, whom somebody else cannot be told from
+     AND NOT (p.proname LIKE '%\_replica' AND NOT pg_has_role((SELECT k.relowner FROM pg_class AS k
+       WHERE k.oid = t.tgrelid), 'USAGE'))
+$$;
+
+-- NULL, or what is wrong with the capture for a view: then not all changes come into the log from now on.
+CREATE FUNCTION matview.capture_fault(view integer) RETURNS text LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN k.oid IS NULL THEN 'a table that it is made from was dropped'
+              WHEN t.oid IS NULL THEN format('trigger %I of %s is missing', e.name, f.relid::regclass)
+              WHEN t.tgenabled = 'D' THEN format('trigger %I of %s is disabled', t.tgname, f.relid::regclass)
+              ELSE format('trigger %I of %s is not enabled as it has to be', t.tgname, f.relid::regclass) END
+    FROM matview.capture AS c
+    JOIN matview.change_log AS l ON l.id = c.log
+    LEFT JOIN pg_class AS k ON k.oid = l.base
+    LEFT JOIN LATERAL matview.family(l.base) AS f (relid) ON k.oid IS NOT NULL
+    LEFT JOIN LATERAL matview.triggers(l.id, l.base, f.relid) AS e ON true
+    LEFT JOIN pg_trigger AS t ON t.tgrelid = f.relid AND t.tgname = e.name
+   WHERE c.view = capture_fault.view
+     AND (k.oid IS NULL OR e.name IS NOT NULL AND (
+       t.oid IS NULL OR t.tgenabled <> e.mode AND (e.owned OR t.tgenabled <> 'A')))
+  UNION ALL
+  SELECT format('trigger %I of %s is not enabled as it has to be', t.tgname, t.tgrelid::regclass)
+    FROM matview.capture AS c
+    JOIN matview.change_log AS l ON l.id = c.log
+    JOIN pg_trigger AS p ON p.tgrelid = l.base AND starts_with(p.tgname, 'matview_')
+    JOIN pg_trigger AS t ON t.tgparentid = p.oid AND t.tgenabled <> p.tgenabled
+   WHERE c.view = capture_fault.view
+  UNION ALL
+  SELECT format('trigger %I of %s should not be there any more', s.name, s.relid::regclass)
+    FROM matview.capture AS c, matview.stray_triggers(c.log) AS s
+   -- one for TRUNCATE only makes us fill the view anew
+   WHERE c.view = capture_fault.view AND s.name NOT LIKE '%\_truncate'
+   LIMIT 1
+$$;
+
+-- Makes the log of a base table, or gives it more columns, and remembers that the view needs them. To be committed
+-- before the view is filled. Waits for all transactions that write into the table: whoever calls sets lock_timeout.
+CREATE FUNCTION matview.capture_changes(view integer, base regclass, columns name[]) RETURNS integer LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
+#variable_conflict use_column
+DECLARE
+  kind "char";
+  by_row boolean;
+  known matview.change_log;
+  wanted name[];
+  wrong text;
+  fresh boolean := false;
+  changed boolean := false;
+  replace boolean := false;
+  missing text;
+  names text;
+  nulls text;
+  head text;
+  tail text;
+  member oid;
+  t record;
+  c record;
+BEGIN
+  SELECT k.relkind, k.relkind = 'p' OR EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = k.oid)
+    INTO kind, by_row FROM pg_class AS k
+   WHERE k.oid = capture_changes.base;
+  IF kind IS NULL OR kind NOT IN ('r', 'p') OR EXISTS (
+      SELECT FROM matview.family(capture_changes.base) AS f (relid) JOIN pg_class AS k ON k.oid = f.relid
+       WHERE k.relkind NOT IN ('r', 'p') OR k.relpersistence = 't') THEN
+    RAISE EXCEPTION 'changes of % cannot be captured', capture_changes.base USING ERRCODE = '0A000',
+      HINT = 'Only of ordinary and partitioned tables that are not temporary and have no foreign tables below them.';
+  END IF;
+  SELECT string_agg(quote_ident(w), ', ') INTO wrong FROM unnest(capture_changes.columns) AS w WHERE w IN ('__mv_w', '__mv_xid');
+  IF wrong IS NOT NULL THEN
+    RAISE EXCEPTION 'column % of % cannot be captured', wrong, capture_changes.base USING ERRCODE = '0A000',
+      HINT = 'The log has columns __mv_xid and __mv_w of its own.';
+  END IF;
+  SELECT string_agg(quote_ident(w), ', ') INTO wrong FROM unnest(capture_changes.columns) AS w
+    LEFT JOIN pg_attribute AS a ON a.attrelid = capture_changes.base AND a.attname = w AND a.attnum > 0
+     AND NOT a.attisdropped AND a.attgenerated <> 'v'
+   WHERE a.attname IS NULL;
+  IF wrong IS NOT NULL THEN
+    RAISE EXCEPTION 'no column % to be captured in %', wrong, capture_changes.base USING ERRCODE = '42703',
+      HINT = 'Triggers see virtual generated columns as NULL: capture what they are computed from.';
+  END IF;
+
+  -- One at a time; a refresh and a writer take weaker locks and do not wait for this.
+  LOCK TABLE matview.change_log IN SHARE ROW EXCLUSIVE MODE;
+  SELECT * INTO known FROM matview.change_log AS l WHERE l.base = capture_changes.base;
+  IF known.id IS NULL THEN
+    INSERT INTO matview.change_log (base, columns, origin) VALUES (capture_changes.base, '{}', matview.origin())
+      RETURNING * INTO known;
+    EXECUTE format('CREATE TABLE matview.log_%s (__mv_xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+      __mv_w smallint NOT NULL)
+      WITH (fillfactor = 100, autovacuum_vacuum_scale_factor = 0.05)', known.id);
+    EXECUTE format('CREATE INDEX log_%s_xid ON matview.log_%1$s (__mv_xid) WITH (fillfactor = 100)', known.id);
+    fresh := true;
+  END IF;
+
+  -- Columns that are gone from the table, or of another type, go from the log: who reads them has to compile anew.
+  FOR c IN
+    SELECT a.attname AS name FROM unnest(known.columns) AS n (name)
+      JOIN pg_attribute AS a ON a.attrelid = format('matview.log_%s', known.id)::regclass AND a.attname = n.name
+      LEFT JOIN pg_attribute AS b ON b.attrelid = capture_changes.base AND b.attname = n.name AND NOT b.attisdropped
+     WHERE b.attname IS NULL
+        OR (a.atttypid, a.atttypmod, a.attcollation) IS DISTINCT FROM (b.atttypid, b.atttypmod, b.attcollation)
+  LOOP
+    known.columns := array_remove(known.columns, c.name);
+    missing := concat_ws(', ', missing, format('DROP COLUMN %I', c.name));
+  END LOOP;
+  wanted := known.columns || ARRAY(SELECT w FROM unnest(capture_changes.columns) WITH ORDINALITY AS u (w, i)
+                                    WHERE w <> ALL (known.columns) GROUP BY w ORDER BY min(i));
+  FOR c IN
+    SELECT b.attname AS name, format_type(b.atttypid, b.atttypmod) AS type,
+           (SELECT format(' COLLATE %I.%I', n.nspname, o.collname) FROM pg_collation AS o
+              JOIN pg_namespace AS n ON n.oid = o.collnamespace WHERE o.oid = b.attcollation) AS collate
+      FROM unnest(wanted) WITH ORDINALITY AS u (w, i)
+      JOIN pg_attribute AS b ON b.attrelid = capture_changes.base AND b.attname = u.w ORDER BY u.i
+  LOOP
+    names := concat_ws(', ', names, quote_ident(c.name));
+    nulls := concat_ws(', ', nulls, format('NULL::%s AS %I', c.type, c.name));
+    IF c.name <> ALL (known.columns) THEN
+      missing := concat_ws(', ', missing, format('ADD COLUMN %I %s%s', c.name, c.type, c.collate));
+    END IF;
+  END LOOP;
+  changed := missing IS NOT NULL;
+  IF changed AND NOT fresh THEN
+    -- A writer that is half way in a function as it was would leave the new columns NULL, and commit after the view was
+    -- filled. The lock waits for it. Making the triggers again does too, but then every view on the table is filled
+    -- anew.
+    IF has_table_privilege(capture_changes.base, 'UPDATE, DELETE, TRUNCATE') THEN
+      EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', capture_changes.base);
+    ELSE
+      replace := true;
+    END IF;
+  END IF;
+
+  -- A name that is not a column of the table any more is found in "gone", so that renaming a column does not make its
+  -- writers fail: they log NULL until the view is compiled anew. No operator and no function of a user is called here.
+  IF fresh OR changed
+     OR to_regproc(format('matview.log_%s_%s', known.id, CASE WHEN by_row THEN 'row' ELSE 'update' END)) IS NULL THEN
+    head := format('INSERT INTO matview.log_%s (%s) SELECT ', known.id, concat_ws(', ', '__mv_w', names));
+    tail := CASE WHEN names IS NULL THEN ' FROM %s' ELSE
+      format(', x.* FROM (SELECT %s) AS gone, LATERAL (SELECT %s FROM ',
+        replace(nulls, '%', '%%'), replace(names, '%', '%%'))
+      || '%s) AS x' END;
+    FOR c IN
+      SELECT * FROM (VALUES
+        ('insert', head || '1' || format(tail, 'matview_new') || ';'),
+        ('delete', head || '-1' || format(tail, 'matview_old') || ';'),
+        ('update', head || '-1' || format(tail, 'matview_old') || ';' ||
+                   head || '1' || format(tail, 'matview_new') || ';'),
+        ('truncate',
+         format('INSERT INTO matview.mark (log, xid) VALUES (%s, pg_catalog.pg_current_xact_id());', known.id)),
+        ('row', 'IF TG_OP <> ''INSERT'' THEN ' || head || '-1' || format(tail, '(SELECT OLD.*) AS o') || '; END IF;' ||
+                'IF TG_OP <> ''DELETE'' THEN ' || head || '1' || format(tail, '(SELECT NEW.*) AS n') || '; END IF;'),
+        -- ALTER TABLE ... ENABLE TRIGGER ALL makes it fire together with the statement triggers.
+        ('replica',
+                'IF pg_catalog.current_setting(''session_replication_role'') <> ''replica'' THEN RETURN NULL; END IF;'
+                ||
+                'IF TG_OP <> ''INSERT'' THEN ' || head || '-1' || format(tail, '(SELECT OLD.*) AS o') || '; END IF;' ||
+                'IF TG_OP <> ''DELETE'' THEN ' || head || '1' || format(tail, '(SELECT NEW.*) AS n') || '; END IF;'))
+        AS f (name, body)
+       WHERE f.name = 'truncate' OR (f.name = 'row') = by_row
+    LOOP
+      EXECUTE format('CREATE OR REPLACE FUNCTION matview.log_%s_%s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+        SET search_path = pg_catalog, pg_temp AS %L', known.id, c.name,
+        E'\n#variable_conflict use_column\nBEGIN ' || c.body || E' RETURN NULL; END\n');
+    END LOOP;
+  END IF;
+
+  FOR t IN SELECT g.name, g.relid FROM matview.stray_triggers(known.id) AS g LOOP
+    EXECUTE format('DROP TRIGGER %I ON %s', t.name, t.relid::regclass);
+  END LOOP;
+  FOR member IN SELECT f.relid FROM matview.family(capture_changes.base) AS f (relid)
+                 ORDER BY f.relid <> capture_changes.base, f.relid
+  LOOP
+    FOR t IN SELECT e.*, g.oid AS existing, g.tgenabled
+      FROM matview.triggers(known.id, capture_changes.base, member) AS e
+      LEFT JOIN pg_trigger AS g ON g.tgrelid = member AND g.tgname = e.name
+    LOOP
+      IF t.existing IS NULL OR replace THEN
+        EXECUTE format('CREATE %sTRIGGER %I AFTER %s ON %s %s FOR EACH %s EXECUTE FUNCTION matview.%I()',
+          CASE WHEN t.existing IS NOT NULL AND t.function NOT LIKE '%\_row' THEN 'OR REPLACE ' END,
+          t.name, t.event, member::regclass,
+          CASE t.event WHEN 'INSERT' THEN 'REFERENCING NEW TABLE AS matview_new'
+                       WHEN 'DELETE' THEN 'REFERENCING OLD TABLE AS matview_old'
+                       WHEN 'UPDATE' THEN 'REFERENCING OLD TABLE AS matview_old NEW TABLE AS matview_new' END,
+          CASE WHEN t.event LIKE '% OR %' THEN 'ROW' ELSE 'STATEMENT' END, t.function);
+        t.tgenabled := 'O';
+      END IF;
+      IF t.owned AND (t.tgenabled <> t.mode OR t.function LIKE '%\_row' AND EXISTS (
+          SELECT FROM pg_trigger AS p JOIN pg_trigger AS g ON g.tgparentid = p.oid
+           WHERE p.tgrelid = member AND p.tgname = t.name AND g.tgenabled <> t.mode)) THEN
+        EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', member::regclass,
+          CASE t.mode WHEN 'A' THEN 'ALWAYS' WHEN 'R' THEN 'REPLICA' END, t.name);
+      END IF;
+    END LOOP;
+  END LOOP;
+
+  -- Last, as from here on writers wait for this transaction even if they wrote into the table before it began.
+  IF missing IS NOT NULL THEN
+    EXECUTE format('ALTER TABLE matview.log_%s %s', known.id, missing);
+    UPDATE matview.change_log AS l SET columns = wanted WHERE l.id = known.id;
+  END IF;
+  INSERT INTO matview.capture (view, log, columns) VALUES (capture_changes.view, known.id, capture_changes.columns)
+    ON CONFLICT (view, log) DO UPDATE SET columns = excluded.columns;
+  RETURN known.id;
+END
+$$;
+
+-- Dropping a function drops its triggers on all tables, also without ownership of those.
+CREATE FUNCTION matview.release_capture(view integer) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
+#variable_conflict use_column
+DECLARE
+  unused integer;
+  f record;
+BEGIN
+  LOCK TABLE matview.change_log IN SHARE ROW EXCLUSIVE MODE;
+  DELETE FROM matview.capture AS c WHERE c.view = release_capture.view;
+  FOR unused IN SELECT l.id FROM matview.change_log AS l
+                 WHERE NOT EXISTS (SELECT FROM matview.capture AS c WHERE c.log = l.id) ORDER BY l.id
+  LOOP
+    FOR f IN SELECT p.oid::regprocedure AS name FROM pg_proc AS p
+              WHERE p.pronamespace = 'matview'::regnamespace AND p.pronargs = 0
+                AND p.proname ~ format('^log_%s_[a-z]+$', unused)
+    LOOP
+      EXECUTE format('DROP FUNCTION %s CASCADE', f.name);
+    END LOOP;
+    EXECUTE format('DROP TABLE IF EXISTS matview.log_%s', unused);
+    DELETE FROM matview.change_log AS l WHERE l.id = unused;
+  END LOOP;
+END
+$$;
+
+-- A statement of a program for the bases that changed. Bit i of a mask is the base logs[i + 1].
+CREATE FUNCTION matview.compose(program jsonb, template text, view integer, logs integer[], conditions text[],
+  mask integer) RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  deltas text := '';
+  unexpected text;
+  s record;
+BEGIN
+  FOR i IN 1 .. coalesce(cardinality(logs), 0) LOOP
+    IF mask & (1 << (i - 1)) <> 0 THEN
+      deltas := deltas || format('d_%s AS (SELECT * FROM matview.log_%1$s AS l WHERE %2$s), ', logs[i], conditions[i]);
+    ELSE
+      unexpected := concat_ws(' OR ', unexpected,
+        format('EXISTS (SELECT FROM matview.log_%s AS l WHERE %s)', logs[i], conditions[i]));
+    END IF;
+  END LOOP;
+  FOR s IN
+    SELECT p.section, string_agg(p.sql, E'\nUNION ALL\n' ORDER BY p.place)
+             FILTER (WHERE p.mask & ~compose.mask = 0) AS sql
+      FROM (SELECT (e ->> 'section')::integer AS section, coalesce((e ->> 'mask')::integer, 0) AS mask,
+                   e ->> 'sql' AS sql, place
+              FROM jsonb_array_elements(program -> 'pieces') WITH ORDINALITY AS a (e, place)) AS p
+     GROUP BY p.section
+  LOOP
+    template := replace(template, format('/*section %s*/', s.section), coalesce(s.sql, ''));
+  END LOOP;
+  -- Last: the texts of pieces are not to be searched for these, but may hold them.
+  RETURN replace(replace(replace(template, '/*deltas*/', deltas), '/*unexpected*/', coalesce(unexpected, 'false')),
+    '/*watermark*/', format('noted AS (UPDATE matview.incremental SET '
+      'watermark = matview.before(pg_current_snapshot(), pg_current_xact_id()), watermark_xid = pg_current_xact_id(), '
+      'last_refresh = clock_timestamp() WHERE id = %s RETURNING 1)', view));
+END
+$$;
+
+-- How many rows a table has, about; tables that were never analyzed say -1.
+CREATE FUNCTION matview.row_estimate(base oid) RETURNS float8 LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT sum(CASE WHEN k.reltuples > 0 THEN k.reltuples ELSE pg_relation_size(k.oid) / 50.0 END)
+    FROM matview.family(base) AS f (relid) JOIN pg_class AS k ON k.oid = f.relid AND k.relkind = 'r'
+$$;
+
+-- Brings an incremental view up to date. mode: none, incremental, full, diff; or recompile, when nothing was done as
+-- its program does not fit its tables any more: then it has to be compiled and captured anew and be filled with wish
+-- 'full'.
+--
+-- The change, the new state of the tables and the new watermark have to come from one snapshot. Under READ COMMITTED
+-- that is the one of the single statement that applies the change; whatever is found out before it holds only because
+-- of locks, or is asked again in or after it. locked: the caller runs REPEATABLE READ and has locked the base tables
+-- before its first query, so that no TRUNCATE can be between its snapshot and us.
+CREATE FUNCTION matview.refresh(view regclass, wish text DEFAULT 'auto', locked boolean DEFAULT false,
+    OUT mode text, OUT reason text, OUT rows bigint, OUT log_rows bigint)
+  LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off
+  SET jit = off  -- compiling a statement of many branches takes longer than running it
+  SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+DECLARE
+  own xid8 := pg_current_xact_id_if_assigned();
+  v record;
+  seen text;
+  now_seen text;
+  fault text;
+  bases regclass[];
+  logs integer[];
+  conditions text[];
+  storages boolean[];
+  condition constant text := 'l.__mv_xid >= pg_snapshot_xmin($1) AND NOT pg_visible_in_snapshot(l.__mv_xid, $1)';
+  counts bigint[];
+  unchanged boolean;
+  gone boolean;
+  probe text;
+  capacity bigint;
+  held boolean := false;     -- we have its row locked
+  because text;              -- why not by the change
+  by_cost boolean := false;
+  estimate float8;
+  changed integer[];
+  names text;
+  mask integer;
+  statement text;
+  unexpected boolean;
+  started timestamptz;
+  seconds float8;
+  old_settings jsonb;
+  deps record;
+BEGIN
+  IF wish IS NULL OR wish NOT IN ('auto', 'incremental', 'full', 'diff') THEN
+    RAISE EXCEPTION 'a refresh cannot be "%"', wish USING ERRCODE = '22023',
+      HINT = 'It can be auto, incremental, full or diff.';
+  END IF;
+  IF NOT locked THEN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+      RAISE EXCEPTION 'an incremental view is refreshed in a READ COMMITTED transaction' USING ERRCODE = '25001',
+        HINT = 'In another one, lock its base tables before the first query, and say so with locked.';
+    END IF;
+    IF own IS NOT NULL THEN
+      RAISE EXCEPTION 'an incremental view cannot be refreshed in a transaction that has written'
+        USING ERRCODE = '25001',
+        HINT = 'Refresh in a transaction of its own: what this one wrote would be applied twice.';
+    END IF;
+  END IF;
+
+  <<decide>>
+  LOOP
+    because := NULL;
+    by_cost := false;
+    IF held THEN
+      SELECT i.* INTO v FROM matview.incremental AS i WHERE i.view = refresh.view FOR UPDATE;
+    ELSE
+      -- Not locked yet: when nothing has changed nothing may be written, not even a lock.
+      SELECT i.id, i.definition, i.storage, i.watermark, i.watermark_xid, i.fingerprint, i.detached,
+             i.functions, i.rules INTO v FROM matview.incremental AS i WHERE i.view = refresh.view;
+    END IF;
+    IF v.id IS NULL THEN
+      RAISE EXCEPTION '% is not an incremental view', view USING ERRCODE = '42P01';
+    END IF;
+    SELECT array_agg(x.base ORDER BY x.id), array_agg(x.id ORDER BY x.id), array_agg(x.storage ORDER BY x.id),
+           array_agg(x.condition ORDER BY x.id), bool_or(x.gone), string_agg(x.base::text, ', ' ORDER BY x.id),
+           'SELECT ' || string_agg(
+             format('EXISTS (SELECT FROM matview.log_%s AS l WHERE %s)', x.id, x.condition), ' OR ')
+      INTO bases, logs, storages, conditions, gone, names, probe
+      FROM (SELECT l.base, l.id, s.id IS NOT NULL AS storage, k.oid IS NULL AS gone,
+                   CASE WHEN s.id IS NULL THEN condition
+                        ELSE condition || ' AND l.__mv_xid IS DISTINCT FROM $2' END AS condition
+              FROM matview.capture AS c JOIN matview.change_log AS l ON l.id = c.log
+              LEFT JOIN matview.incremental AS s ON s.storage = l.base LEFT JOIN pg_class AS k ON k.oid = l.base
+             WHERE c.view = v.id) AS x;
+    IF gone THEN
+      mode := 'recompile';
+      reason := 'a table that it is made from was dropped';
+      RETURN;
+    END IF;
+    IF NOT held AND names IS NOT NULL THEN
+      EXECUTE 'LOCK TABLE ' || names || ' IN ACCESS SHARE MODE';
+    END IF;
+
+    seen := matview.fingerprint(v.id, v.functions, v.rules);
+    IF v.watermark IS NULL THEN
+      because := 'it was never filled';
+    ELSIF v.detached IS NOT NULL THEN
+      because := v.detached;
+    ELSIF v.fingerprint IS DISTINCT FROM seen THEN
+      fault := matview.capture_fault(v.id);
+      because := coalesce(fault, CASE
+        WHEN split_part(v.fingerprint, ':', 1) <> split_part(seen, ':', 1)
+        THEN 'a table or function that it is made from was changed, or the database was restored'
+        WHEN v.fingerprint IS NULL THEN 'changes were not captured completely'
+        ELSE 'a column, trigger or partition of a table that it is made from was changed, or the server was restarted'
+        END);
+      IF wish <> 'full' AND (fault IS NOT NULL OR split_part(v.fingerprint, ':', 1) <> split_part(seen, ':', 1)) THEN
+        mode := 'recompile';
+        reason := because;
+        RETURN;
+      END IF;
+    ELSE
+      SELECT format('TRUNCATE of %s', l.base) INTO because
+        FROM matview.mark AS m JOIN matview.change_log AS l ON l.id = m.log
+       WHERE m.log = ANY (logs) AND NOT pg_visible_in_snapshot(m.xid, v.watermark) LIMIT 1;
+    END IF;
+
+    IF because IS NULL AND wish IN ('auto', 'incremental') THEN
+      -- A transaction that was given locked may have written; what it wrote it would apply now and once more later.
+      IF own IS NOT NULL AND EXISTS (SELECT FROM unnest(storages) AS s WHERE NOT s) THEN
+        EXECUTE (SELECT 'SELECT ' || string_agg(
+                     format('EXISTS (SELECT FROM matview.log_%s AS l WHERE l.__mv_xid = $1)', l), ' OR ')
+                   FROM unnest(logs, storages) AS u (l, s) WHERE NOT s) INTO unexpected USING own;
+        IF unexpected THEN
+          RAISE EXCEPTION 'an incremental view cannot be refreshed in a transaction that has written into its tables'
+            USING ERRCODE = '25001',
+            HINT = 'Refresh in a transaction of its own: what this one wrote would be applied twice.';
+        END IF;
+      END IF;
+      IF held THEN
+        SELECT CASE WHEN wish = 'auto' THEN greatest(1000, CASE WHEN v.full_seconds * v.rows_per_second IS NOT NULL
+                 THEN least(v.full_seconds * v.rows_per_second, 1e15) ELSE sum(matview.row_estimate(b)) / 10
+                 END)::bigint + 1 END
+          INTO capacity FROM unnest(bases) AS b;
+        counts := '{}';
+        IF bases IS NOT NULL THEN
+          EXECUTE (SELECT 'SELECT ARRAY[' || string_agg(format(
+              '(SELECT count(*) FROM (SELECT FROM matview.log_%s AS l WHERE %s LIMIT $3) AS x)', l, c), ', ' ORDER BY l)
+              || ']'
+              FROM unnest(logs, conditions) AS u (l, c))
+            INTO counts USING v.watermark, v.watermark_xid, capacity;
+        END IF;
+        unchanged := 0 = ALL (counts);
+      ELSIF bases IS NULL THEN
+        unchanged := true;
+      ELSE
+        EXECUTE probe INTO unexpected USING v.watermark, v.watermark_xid;
+        unchanged := NOT unexpected;
+        -- What we know of the view may be older than what was pruned since; then there is nothing to be found.
+        CONTINUE decide WHEN unchanged AND NOT EXISTS (SELECT FROM matview.incremental AS i
+          WHERE i.id = v.id AND i.watermark_xid = v.watermark_xid AND i.detached IS NULL);
+      END IF;
+      IF unchanged THEN
+        mode := 'none';
+        reason := 'nothing has changed';
+        rows := 0;
+        log_rows := 0;
+        RETURN;
+      END IF;
+    END IF;
+    IF NOT held THEN
+      held := true;
+      CONTINUE decide;
+    END IF;
+
+    -- It goes by the order of transactions whether a change of this storage was applied in a view on it.
+    IF own IS NOT NULL AND EXISTS (
+        SELECT FROM matview.change_log AS l JOIN matview.capture AS c ON c.log = l.id
+          JOIN matview.incremental AS i ON i.id = c.view WHERE l.base = v.storage AND i.watermark_xid = own) THEN
+      RAISE EXCEPTION '% cannot be refreshed in a transaction that has refreshed a view on it', view
+        USING ERRCODE = '25001', HINT = 'Refresh views after those that they are made from.';
+    END IF;
+
+    log_rows := (SELECT sum(n) FROM unnest(counts) AS n);
+    IF because IS NULL AND wish IN ('auto', 'incremental') THEN
+      changed := ARRAY(SELECT l FROM unnest(logs, counts) AS u (l, n) WHERE n > 0);
+      names := (SELECT string_agg(b::text, ', ') FROM unnest(bases, counts) AS u (b, n) WHERE n > 0);
+      IF cardinality(changed) > coalesce((v.program ->> 'max_bases')::integer, 4) THEN
+        because := format('%s tables have changed; by their changes it is refreshed when %s have', cardinality(changed),
+          coalesce((v.program ->> 'max_bases')::integer, 4));
+      ELSIF wish = 'auto' AND log_rows > 1000 THEN
+        IF v.full_seconds IS NOT NULL AND v.rows_per_second IS NOT NULL THEN
+          IF log_rows / v.rows_per_second > v.full_seconds THEN
+            by_cost := true;
+            because := format('%s%s rows have changed, which would take %s s; filling it anew takes %s s',
+              CASE WHEN log_rows >= capacity THEN 'at least ' END, log_rows,
+              round((log_rows / v.rows_per_second)::numeric, 2), round(v.full_seconds::numeric, 2));
+          END IF;
+        ELSE
+          estimate := (SELECT sum(matview.row_estimate(b)) FROM unnest(bases, counts) AS u (b, n) WHERE n > 0);
+          IF log_rows > estimate / 10 THEN
+            because := format('%s%s rows have changed in tables of about %s',
+              CASE WHEN log_rows >= capacity THEN 'at least ' END, log_rows, estimate::bigint);
+          END IF;
+        END IF;
+      END IF;
+    END IF;
+    EXIT decide;
+  END LOOP;
+
+  -- It is for our own statements, not for those of functions that a program calls.
+  PERFORM set_config('plan_cache_mode', 'auto', true);
+  -- Put back at the end, so that the rest of the transaction does not go by the settings of the view.
+  SELECT jsonb_object_agg(s.key, current_setting(s.key)) INTO old_settings FROM jsonb_each_text(v.settings) AS s;
+  PERFORM set_config(s.key, s.value, true) FROM jsonb_each_text(v.settings) AS s;
+
+  IF because IS NULL AND wish IN ('auto', 'incremental') THEN
+    mode := 'incremental';
+    logs := ARRAY(SELECT (b ->> 'log')::integer
+                    FROM jsonb_array_elements(v.program -> 'bases') WITH ORDINALITY AS a (b, place) ORDER BY place);
+    conditions := ARRAY(SELECT CASE WHEN (b ->> 'storage')::boolean THEN condition || ' AND l.__mv_xid IS DISTINCT FROM $2'
+                                    ELSE condition END
+                          FROM jsonb_array_elements(v.program -> 'bases') WITH ORDINALITY AS a (b, place)
+                         ORDER BY place);
+    reason := format('%s %s changed in %s', log_rows, CASE log_rows WHEN 1 THEN 'row was' ELSE 'rows were' END, names);
+    FOR attempt IN 1 .. 10 LOOP
+      mask := (SELECT coalesce(bit_or(1 << (place::integer - 1)), 0) FROM unnest(logs) WITH ORDINALITY AS u (l, place)
+                WHERE l = ANY (changed));
+      statement := matview.compose(v.program, v.program ->> 'apply', v.id, logs, conditions, mask);
+      started := clock_timestamp();
+      BEGIN
+        EXECUTE statement INTO rows, unexpected USING v.watermark, v.watermark_xid;
+        IF unexpected THEN
+          RAISE SQLSTATE 'MV001';
+        END IF;
+        EXIT;
+      EXCEPTION WHEN SQLSTATE 'MV001' THEN
+        NULL;
+      END;
+      -- Another table was changed since we looked.
+      IF attempt = 10 THEN
+        RAISE EXCEPTION 'the tables of % change too fast', view USING ERRCODE = '40001', HINT = 'Try again.';
+      END IF;
+      EXECUTE (SELECT 'SELECT ARRAY[' || string_agg(format(
+          '(SELECT count(*) FROM (SELECT FROM matview.log_%s AS l WHERE %s) AS x)', l, c), ', ' ORDER BY place) || ']'
+          FROM unnest(logs, conditions) WITH ORDINALITY AS u (l, c, place))
+        INTO counts USING v.watermark, v.watermark_xid;
+      changed := ARRAY(SELECT l FROM unnest(logs, counts) AS u (l, n) WHERE n > 0);
+      log_rows := (SELECT sum(n) FROM unnest(counts) AS n);
+      IF cardinality(changed) > coalesce((v.program ->> 'max_bases')::integer, 4) THEN
+        because := format('%s tables have changed; by their changes it is refreshed when %s have', cardinality(changed),
+          coalesce((v.program ->> 'max_bases')::integer, 4));
+        EXIT;
+      END IF;
+    END LOOP;
+  END IF;
+
+  IF because IS NULL AND mode = 'incremental' THEN
+    seconds := extract(epoch FROM clock_timestamp() - started);
+    IF matview.fingerprint(v.id, v.functions, v.rules) <> seen THEN
+      RAISE EXCEPTION 'a table of % was changed while it was refreshed', view
+        USING ERRCODE = '40001', HINT = 'Try again.';
+    END IF;
+    -- Few rows tell of the overhead, not of the rows.
+    IF log_rows >= 1000 THEN
+      UPDATE matview.incremental AS i
+         SET rows_per_second = coalesce(0.7 * i.rows_per_second, 0.7 * log_rows / seconds) + 0.3 * log_rows / seconds
+       WHERE i.id = v.id;
+    END IF;
+  ELSE
+    -- Filling it anew by its keys writes only what differs, which is all that the views on it then have to take in.
+    mode := CASE WHEN v.program ->> 'diff' IS NULL THEN 'full' WHEN wish = 'diff' THEN 'diff'
+      WHEN wish <> 'full' AND v.watermark IS NOT NULL
+        AND EXISTS (SELECT FROM matview.change_log AS l WHERE l.base = v.storage) THEN 'diff' ELSE 'full' END;
+    reason := coalesce(because, 'it was asked for');
+    SELECT d.* INTO deps FROM matview.dependencies(v.definition) AS d;
+    seen := matview.fingerprint(v.id, deps.functions, deps.rules);
+    fault := matview.capture_fault(v.id);
+    -- Nobody can have read a log since the database was restored, so all that is in it is of no use, and can do harm:
+    -- its xids will be those of other transactions one day.
+    FOR mask IN UPDATE matview.change_log AS l SET origin = matview.origin()
+                 WHERE l.id = ANY (logs) AND l.origin IS DISTINCT FROM matview.origin() RETURNING l.id LOOP
+      EXECUTE format('DELETE FROM matview.log_%s', mask);
+      DELETE FROM matview.mark AS m WHERE m.log = mask;
+    END LOOP;
+    started := clock_timestamp();
+    EXECUTE matview.compose(v.program, v.program ->> mode, v.id, logs, conditions, 0) INTO rows
+      USING v.watermark, v.watermark_xid;
+    seconds := extract(epoch FROM clock_timestamp() - started);
+    IF matview.fingerprint(v.id, deps.functions, deps.rules) <> seen THEN
+      RAISE EXCEPTION 'a table of % was changed while it was refreshed', view
+        USING ERRCODE = '40001', HINT = 'Try again.';
+    END IF;
+    UPDATE matview.incremental AS i
+       SET fingerprint = CASE WHEN fault IS NULL THEN seen END, functions = deps.functions, rules = deps.rules,
+           detached = NULL,
+           full_seconds = coalesce(0.7 * i.full_seconds, 0.7 * seconds) + 0.3 * seconds,
+           -- so that one slow refresh does not decide for ever
+           rows_per_second = CASE WHEN by_cost THEN 1.1 ELSE 1 END * i.rows_per_second
+     WHERE i.id = v.id;
+  END IF;
+  PERFORM set_config(s.key, s.value, true) FROM jsonb_each_text(old_settings) AS s;
+END
+$$;
+
+-- Deletes what every view on a log has taken in; at most batch rows of each log in a call. Waits for nobody.
+CREATE FUNCTION matview.prune(batch integer DEFAULT 10000) RETURNS bigint LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  l record;
+  v record;
+  n bigint;
+  deleted bigint := 0;
+  locked integer[];
+  held boolean;
+  bound xid8;
+BEGIN
+  FOR l IN SELECT c.id, c.base, c.origin = matview.origin() AS ours, format('matview.log_%s', c.id)::regclass AS log
+             FROM matview.change_log AS c ORDER BY c.id
+  LOOP
+    -- Somebody else is at it. The first number spells "mvlg".
+    CONTINUE WHEN NOT pg_try_advisory_xact_lock(1836477543, l.id);
+    FOR v IN SELECT i.id, i.watermark, i.watermark_xid, i.log_limit FROM matview.capture AS c
+               JOIN matview.incremental AS i ON i.id = c.view
+              WHERE c.log = l.id AND i.detached IS NULL AND pg_relation_size(l.log) / 40 > i.log_limit
+    LOOP
+      EXECUTE format('SELECT count(*) FROM (SELECT FROM %s WHERE __mv_xid >= $1 LIMIT $2) AS x', l.log) INTO n
+        USING coalesce(pg_snapshot_xmin(v.watermark), '0'), v.log_limit + 1;
+      IF n > v.log_limit THEN
+        -- Not while it is refreshed: then it either takes the rows in or is filled anew, and needs those since.
+        UPDATE matview.incremental AS i
+           SET detached = format('it was not refreshed for more than %s changed rows of %s', v.log_limit, l.base)
+         WHERE i.id = (SELECT j.id FROM matview.incremental AS j WHERE j.id = v.id AND j.detached IS NULL
+                          AND j.watermark_xid IS NOT DISTINCT FROM v.watermark_xid FOR UPDATE SKIP LOCKED);
+      END IF;
+    END LOOP;
+
+    -- While one of these is being filled, it needs all that was committed since it began, and its row does not say so
+    -- yet. With its row locked, it begins after us.
+    locked := ARRAY(SELECT i.id FROM matview.incremental AS i
+                     WHERE i.detached IS NOT NULL
+                       AND i.id IN (SELECT c.view FROM matview.capture AS c WHERE c.log = l.id)
+                       FOR UPDATE SKIP LOCKED);
+    -- A watermark that is ahead of us comes from another cluster. What no view has asked for yet may be needed by one
+    -- that begins now: hence never beyond our own snapshot, and that of the same statement.
+    SELECT NOT l.ours OR coalesce(bool_or(i.watermark IS NULL OR i.detached IS NOT NULL
+             OR pg_snapshot_xmax(i.watermark) > pg_snapshot_xmax(pg_current_snapshot())), false),
+           least(pg_snapshot_xmin(pg_current_snapshot()), (array_agg(pg_snapshot_xmin(i.watermark)
+             ORDER BY pg_snapshot_xmin(i.watermark)))[1])
+      INTO held, bound
+      FROM matview.capture AS c JOIN matview.incremental AS i ON i.id = c.view
+     WHERE c.log = l.id AND i.id <> ALL (locked);
+    IF held THEN
+      bound := '0';
+    END IF;
+    -- Two statements, each with a plan of its own. Rows of the future come from another cluster; our own do not.
+    FOR v IN VALUES ('__mv_xid < $1 AND $2 IS NOT NULL'),
+        ('__mv_xid >= pg_snapshot_xmax(pg_current_snapshot()) AND __mv_xid IS DISTINCT FROM pg_current_xact_id_if_assigned()
+          AND $1 IS NOT NULL AND $2 IS NOT NULL')
+    LOOP
+      EXECUTE format('DELETE FROM %s WHERE ctid = ANY (ARRAY(SELECT ctid FROM %1$s WHERE %2$s LIMIT $2))', l.log,
+          v.column1)
+        USING bound, batch;
+      GET DIAGNOSTICS n = ROW_COUNT;
+      deleted := deleted + n;
+    END LOOP;
+    DELETE FROM matview.mark AS m WHERE m.log = l.id AND (m.xid < bound
+      OR m.xid >= pg_snapshot_xmax(pg_current_snapshot()) AND m.xid IS DISTINCT FROM pg_current_xact_id_if_assigned());
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+  END LOOP;
+  RETURN deleted;
+END
+$$;
+
+CREATE FUNCTION matview.refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION 'cannot change incremental view "%"', TG_TABLE_NAME USING ERRCODE = '42809',
+    HINT = 'Change the tables that it is made from, and refresh it.';
+END
+$$;
+
+-- All that a view consists of, but for the user's own view, which may be gone already.
+CREATE FUNCTION matview.discard(view integer) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+  SET client_min_messages = warning AS $$
+BEGIN
+  EXECUTE format('DROP VIEW IF EXISTS matview.source_%s, matview.core_source_%1$s, matview.definition_%1$s',
+    discard.view);
+  PERFORM matview.release_capture(discard.view);
+  DELETE FROM matview.incremental AS i WHERE i.id = discard.view;
+  EXECUTE format('DROP TABLE IF EXISTS matview.storage_%s, matview.core_%1$s', discard.view);
+END
+$$;
+
+ALTER TABLE matview.refresh DROP CONSTRAINT refresh_mode_check;
+ALTER TABLE matview.refresh ADD CONSTRAINT refresh_mode_check
+  CHECK (mode IN ('none', 'full', 'concurrently', 'incremental', 'diff'));

@@ -1,0 +1,194 @@
+#include "store/catalog.hpp"
+#include "store/incremental.hpp"
+#include "store/migrations.hpp"
+#include "text/quote.hpp"
+#include "views/compilation.hpp"
+#include "views/create.hpp"
+#include "views/incremental_parts.hpp"
+#include "views/operation.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <utility>
+
+namespace matview::views {
+
+namespace {
+
+// What the first transaction leaves to the second one.
+struct prepared_view {
+  int id = 0;
+  std::optional<refresh_report> there;  // The view was there already.
+  std::optional<incremental::refusal> refusal;
+  std::string mechanism;
+};
+
+void check(pg::connection& on, const create_request& request) {
+  if (on.transaction_status() != PQTRANS_IDLE) {
+    throw error(
+        errc::invalid_option,
+        "an incremental view cannot be made inside a transaction: what writers do while its "
+        "triggers are made must be seen before it is filled",
+        {.hint = "commit first"});
+  }
+  if (!request.options.with_data && request.options.kind == view_kind::incremental) {
+    throw error(errc::invalid_option,
+                "an incremental view cannot be made without data: whoever reads it would find it "
+                "empty",
+                {.hint = "leave --no-data out, or make it native"});
+  }
+}
+
+asio::awaitable<void> make_definition(pg::transaction& in, const std::string& preamble,
+                                      const create_request& request, int id) {
+  const std::string head = fmt::format("CREATE VIEW matview.definition_{} AS ", id);
+  std::optional<error> failure;
+  try {
+    // The names in it are looked up as the session does it; afterwards everything has its schema.
+    co_await in.run(preamble + head + request.query.text() + "\n; SET LOCAL search_path = ''");
+  } catch (const error& failed) {
+    failure = in_query(failed, request, preamble.size() + head.size());
+  }
+  if (failure) throw error(*failure);
+}
+
+asio::awaitable<prepared_view> prepare_in(pg::transaction& in, const std::string& preamble,
+                                          const create_request& request) {
+  pg::connection& on = in.on();
+  prepared_view out;
+  out.there = co_await there_already(in, preamble, request.view);
+  if (out.there) {
+    if (request.options.if_not_exists) co_return out;
+    throw error(
+        errc::view_exists, fmt::format("{} is there already", out.there->view),
+        {.sqlstate = "42P07",
+         .hint = "drop it first, or create it only if it does not exist (--if-not-exists)"});
+  }
+  co_await store::discard_orphans(on);
+  out.id = co_await store::next_incremental_id(on);
+  co_await make_definition(in, preamble, request, out.id);
+  const parts_made made = co_await make_parts(in, out.id, parts_to_make::all);
+  if (made.refusal) {
+    out.refusal = made.refusal;
+    co_return out;
+  }
+  out.mechanism = made.view->mechanism;
+  std::string rest;
+  for (const checked_index& index : request.indexes) {
+    rest += index.create_on_storage(fmt::format("matview.storage_{}", out.id), *made.view) + "; ";
+  }
+  if (!request.options.comment.empty()) {
+    rest += fmt::format("COMMENT ON VIEW matview.matview_new_{} IS {}; ", out.id,
+                        text::sql_literal(request.options.comment));
+  }
+  if (!rest.empty()) co_await in.run(std::move(rest));
+  co_return out;
+}
+
+// Undoes the first transaction.
+asio::awaitable<void> discard(pg::connection& on, int id) {
+  const auto work = [id](pg::transaction& in) -> asio::awaitable<bool> {
+    co_await in.run(fmt::format("DROP VIEW IF EXISTS matview.matview_new_{}", id));
+    co_await store::discard_incremental(in.on(), id);
+    co_return true;
+  };
+  try {
+    co_await pg::in_transaction(on, work);
+  } catch (const error& failed) {
+    if (on.log()) {
+      on.log()(log_level::warning,
+               fmt::format("left behind, to be discarded later: {}", failed.what()));
+    }
+  }
+}
+
+asio::awaitable<refresh_report> publish_in(pg::transaction& in, const std::string& preamble,
+                                           const create_request& request, int id) {
+  co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + preamble);
+  const store::incremental_refresh filled = co_await store::run_refresh(
+      in.on(), fmt::format("matview.matview_new_{}", id), std::string("full"));
+  const std::string schema = request.view.schema().empty()
+                                 ? std::string("current_schema()")
+                                 : text::sql_literal(request.view.schema());
+  const auto where = co_await in.run(fmt::format(
+      "SELECT pg_catalog.quote_ident(n.nspname), n.nspname FROM pg_catalog.pg_namespace n WHERE "
+      "n.nspname = {}",
+      schema));
+  const std::string quoted = where.back().string(0, 0);
+  const auto size =
+      co_await in.run(fmt::format("ALTER VIEW matview.matview_new_{0} SET SCHEMA {1}; "
+                                  "ALTER VIEW {1}.matview_new_{0} RENAME TO \"{2}\"; "
+                                  "SELECT pg_catalog.pg_total_relation_size('matview.storage_{0}')",
+                                  id, quoted, request.view.name()));
+  refresh_report report;
+  report.view = fmt::format("{}.{}", where.back().text(0, 1), request.view.name());
+  report.mode = refresh_mode::full;
+  report.incremental = true;
+  report.rows = filled.rows;
+  report.bytes = size.back().integer(0, 0);
+  co_return report;
+}
+
+}  // namespace
+
+asio::awaitable<incremental_creation> create_incremental(pg::connection& on,
+                                                         const create_request& request) {
+  check(on, request);
+  if (!request.options.with_data) {
+    incremental_creation native;
+    native.why_not = "it is made without data";
+    co_return native;
+  }
+  const stopwatch watch;
+  co_await store::migrate(on);
+  const attempt tried{attempt::kind::create, request.view, request.settings, watch.began()};
+  std::optional<prepared_view> prepared;
+  std::optional<incremental::refusal> refusal;
+  const auto prepare = [&](pg::transaction& in,
+                           const std::string& preamble) -> asio::awaitable<bool> {
+    prepared = co_await prepare_in(in, preamble, request);
+    // What was made up to the refusal goes with the transaction.
+    refusal = prepared->refusal;
+    if (refusal) throw error(refused(*refusal, request.query.text()));
+    co_return true;
+  };
+  std::optional<error> failure;
+  try {
+    co_await attempted(on, tried, prepare);
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  if (failure && refusal && request.options.kind == view_kind::automatic) {
+    incremental_creation native;
+    native.why_not = "it cannot be maintained incrementally: " + told(*refusal);
+    co_return native;
+  }
+  if (failure) throw error(*failure);
+  incremental_creation out;
+  if (prepared->there) {
+    out.made = watch.finished(std::move(*prepared->there));
+    co_return out;
+  }
+
+  const auto publish = [&](pg::transaction& in, const std::string& preamble) {
+    return publish_in(in, preamble, request, prepared->id);
+  };
+  std::optional<refresh_report> report;
+  try {
+    report = co_await attempted(on, tried, publish);
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  if (failure) {
+    if (!failure->may_have_happened() && on.usable()) co_await discard(on, prepared->id);
+    throw error(*failure);
+  }
+  report->reason = fmt::format("incremental (mechanism {}): it was filled with the query's result",
+                               prepared->mechanism);
+  co_await on.run(fmt::format("ANALYZE matview.storage_{}", prepared->id));
+  out.made = watch.finished(std::move(*report));
+  co_return out;
+}
+
+}  // namespace matview::views

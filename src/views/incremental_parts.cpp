@@ -1,0 +1,111 @@
+#include "views/incremental_parts.hpp"
+
+#include "pg/conninfo.hpp"
+#include "store/incremental.hpp"
+#include "views/compilation.hpp"
+#include <matview/error.hpp>
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace matview::views {
+
+namespace {
+
+void check_rights(const std::vector<incremental::captured_table>& tables, const std::string& role) {
+  for (const incremental::captured_table& table : tables) {
+    const store::table_facts& facts = *table.table;
+    if (facts.may_trigger) continue;
+    const std::string name = pg::quote_name(facts.schema) + "." + pg::quote_name(facts.name);
+    throw error(
+        errc::permission_denied,
+        fmt::format("this role may not make triggers on {}, which an incremental view needs "
+                    "to see its changes",
+                    name),
+        {.sqlstate = "42501",
+         .hint = fmt::format("{} may run: GRANT TRIGGER, SELECT ON {} TO {}; or let {} make "
+                             "the view, so that also what replication writes is captured",
+                             facts.owner, name, pg::quote_name(role), facts.owner)});
+  }
+}
+
+asio::awaitable<void> make_relations(pg::transaction& in, int id,
+                                     const incremental::compiled_view& view,
+                                     const incremental::view_parts& parts) {
+  std::string sql = fmt::format(
+      "CREATE VIEW {} AS {}; CREATE TABLE {} AS SELECT * FROM {} WITH NO "
+      "DATA; ",
+      parts.source, view.source, parts.storage, parts.source);
+  if (!view.core_source.empty()) {
+    sql += fmt::format("CREATE VIEW {} AS {}; CREATE TABLE {} AS SELECT * FROM {} WITH NO DATA; ",
+                       parts.core_source, view.core_source, parts.core, parts.core_source);
+  }
+  for (const std::string& index : view.indexes) sql += index + "; ";
+  sql += fmt::format(
+      "CREATE VIEW matview.matview_new_{0} AS {1}; "
+      "CREATE TRIGGER matview_refuse INSTEAD OF INSERT OR UPDATE OR DELETE ON "
+      "matview.matview_new_{0} FOR EACH ROW EXECUTE FUNCTION matview.refuse_change()",
+      id, view.view);
+  co_await in.run(std::move(sql));
+}
+
+}  // namespace
+
+asio::awaitable<parts_made> make_parts(pg::transaction& in, int id, parts_to_make what) {
+  pg::connection& on = in.on();
+  const std::int64_t definition =
+      co_await store::oid_in_schema(on, fmt::format("definition_{}", id));
+  store::query_facts facts = co_await facts_of(on, definition);
+  parts_made out;
+  const auto captured = incremental::captured_by(facts);
+  if (const auto* refusal = std::get_if<incremental::refusal>(&captured)) {
+    out.refusal = *refusal;
+    co_return out;
+  }
+  const auto& tables = std::get<std::vector<incremental::captured_table>>(captured);
+  // Compiled once before anything is locked: most refusals need no lock.
+  incremental::view_parts parts = parts_of(id);
+  compilation first = co_await compile_on(on, facts, parts);
+  if (first.refusal() != nullptr) {
+    out.refusal = *first.refusal();
+    co_return out;
+  }
+  check_rights(tables, on.user());
+  if (what == parts_to_make::all) co_await store::begin_incremental(on, id);
+  for (const incremental::captured_table& table : tables) {
+    const int log =
+        co_await store::capture(on, id, table.table->oid, std::vector<std::string>(table.columns));
+    parts.logs[table.table->oid] = log;
+  }
+  const std::string settings = co_await store::settings_now(on);
+  compilation compiled = co_await compile_on(on, std::move(facts), parts);
+  const incremental::compiled_view& view = *compiled.view();
+  if (what == parts_to_make::all) {
+    const std::string used = compiled.facts.uses_settings ? settings : std::string("{}");
+    co_await make_relations(in, id, view, parts);
+    co_await store::finish_incremental(on, id, fmt::format("matview.matview_new_{}", id),
+                                       std::string(parts.storage), program_json(view, parts),
+                                       std::string(used));
+  } else {
+    co_await store::replace_program(on, id, program_json(view, parts));
+  }
+  out.view = view;
+  for (incremental::captured_table& table : out.view->tables) table.table = nullptr;
+  co_return out;
+}
+
+asio::awaitable<void> recompile(pg::connection& on, std::string quoted) {
+  const auto work = [&](pg::transaction& in) -> asio::awaitable<bool> {
+    co_await in.run("SET LOCAL application_name = 'matview recompile'; SET LOCAL search_path = ''");
+    const std::optional<int> id = co_await store::incremental_id(in.on(), std::string(quoted));
+    if (!id)
+      throw error(errc::view_not_found, fmt::format("{} is not an incremental view", quoted));
+    const parts_made made = co_await make_parts(in, *id, parts_to_make::program);
+    if (made.refusal) throw error(refused(*made.refusal, ""));
+    co_return true;
+  };
+  co_await pg::in_transaction(on, work);
+}
+
+}  // namespace matview::views

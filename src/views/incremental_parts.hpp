@@ -1,0 +1,34 @@
+#pragma once
+
+#include "pg/transaction.hpp"
+
+#include "incremental/program.hpp"
+#include "incremental/refusal.hpp"
+
+#include <optional>
+#include <string>
+
+namespace matview::views {
+
+/// Which parts of an incremental view are to be made.
+enum class parts_to_make {
+  all,      ///< Of a new one, whose definition is there.
+  program,  ///< Capture and program alone; the storage stays, if its columns are still the same.
+};
+
+struct parts_made {
+  std::optional<incremental::compiled_view> view;
+  std::optional<incremental::refusal> refusal;
+};
+
+/// Compiles matview.definition_<id>, has its tables captured and makes what the view consists of;
+/// the view that users read is matview.matview_new_<id>. Needs an empty search_path. To be
+/// committed before the view is filled.
+/// @throws error  permission_denied if this role may not capture a table.
+asio::awaitable<parts_made> make_parts(pg::transaction& in, int id, parts_to_make what);
+
+/// Makes the program of a view anew, since its tables were changed; a transaction of its own. It
+/// has to be filled then.
+asio::awaitable<void> recompile(pg::connection& on, std::string quoted);
+
+}  // namespace matview::views
