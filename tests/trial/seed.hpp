@@ -1,0 +1,14 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace matview::trial {
+
+/// $MATVIEW_TRIAL_SEED, else random; printed once, so that any run can be repeated.
+[[nodiscard]] std::uint64_t seed();
+
+/// $MATVIEW_TRIAL_SECONDS: how long each trial goes on; 20 when unset.
+[[nodiscard]] std::chrono::seconds trial_time();
+
+}  // namespace matview::trial
