@@ -8,6 +8,10 @@ bool sql_error::is_conflict() const {
   return sqlstate_ == "40001" || sqlstate_ == "40P01" || sqlstate_ == "55P03";
 }
 
+bool sql_error::mentions(std::string_view name) const {
+  return std::string_view(what()).find(name) != std::string_view::npos;
+}
+
 void connection::deleter::operator()(pg_conn* connection) const noexcept {
   PQfinish(connection);
 }

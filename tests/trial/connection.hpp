@@ -22,6 +22,8 @@ class sql_error final : public std::runtime_error {
   [[nodiscard]] const std::string& sqlstate() const noexcept { return sqlstate_; }
   /// Somebody else was in the way: the same may work the next time.
   [[nodiscard]] bool is_conflict() const;
+  /// Whether its text, which has the server's context, mentions `name`.
+  [[nodiscard]] bool mentions(std::string_view name) const;
 
  private:
   std::string sqlstate_;

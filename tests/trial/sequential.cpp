@@ -1,0 +1,222 @@
+#include "trial/sequential.hpp"
+
+#include <fmt/format.h>
+
+namespace matview::trial {
+
+namespace {
+
+// A statement that fails is part of the game: it fails again when the case is repeated.
+void perform(connection& on, const std::vector<std::string>& statements) {
+  try {
+    for (const std::string& sql : statements) on.execute(sql);
+    if (on.in_transaction()) on.execute("COMMIT");
+  } catch (const sql_error& refused) {
+    on.roll_back();
+    if (refused.sqlstate().empty()) throw;
+  }
+}
+
+class one_run final {
+ public:
+  one_run(const trial_case& one, const runtime& under_trial, statistics* seen)
+      : case_(one), runtime_(under_trial), seen_(seen), on_(db_.url()) {}
+  one_run(const one_run&) = delete;
+  one_run& operator=(const one_run&) = delete;
+  ~one_run() { end_prepared(on_); }
+
+  case_result run() {
+    if (runtime_.prepare) runtime_.prepare(db_.url());
+    on_.execute("SET lock_timeout = '1s'");
+    for (const std::string& sql : case_.tables.ddl) perform(on_, {sql});
+    for (const std::string& sql : case_.tables.rows) perform(on_, {sql});
+    if (!create_views() || views_.empty()) return std::move(result_);
+    if (runtime_.mutation) runtime_.mutation(on_);
+    for (std::size_t i = 0; i < case_.steps.size() && !result_.failed; ++i) take(i);
+    return std::move(result_);
+  }
+
+ private:
+  bool is_valid(const std::string& sql) {
+    try {
+      on_.execute("EXPLAIN " + sql);
+      return true;
+    } catch (const sql_error&) {
+      result_.valid = false;
+      return false;
+    }
+  }
+
+  bool create(const std::string& name, const query& body, bool report) {
+    const std::string sql = to_sql(body);
+    if (!is_valid(sql)) return false;
+    try {
+      const creation made = runtime_.create(db_.url(), name, sql);
+      if (made.incremental) views_.push_back({.name = name, .sql = sql});
+      if (!made.incremental && !report) create_natively(on_, name, sql);
+      if (report && seen_ != nullptr) seen_->created(case_.view, made);
+      return made.incremental || !report;
+    } catch (const std::exception& thrown) {
+      result_.failed = failure{.kind = "not created", .view = name, .details = thrown.what()};
+      return false;
+    }
+  }
+
+  bool create_views() {
+    for (const definition& one : case_.view.underneath) {
+      if (one.materialized) {
+        if (!create(one.name, one.body, false)) return false;
+      } else {
+        if (!is_valid(to_sql(one.body))) return false;
+        on_.execute("CREATE VIEW " + one.name + " AS " + to_sql(one.body));
+      }
+    }
+    return create(case_.view.name, case_.view.body, true);
+  }
+
+  void take(std::size_t number) {
+    const step& now = case_.steps[number];
+    if (now.refresh_mode.empty()) {
+      perform(on_, now.statements);
+      return;
+    }
+    for (const checked_view& view : views_) {
+      check(view, now);
+      if (!result_.failed) continue;
+      result_.failed->step = number;
+      return;
+    }
+  }
+
+  void check(const checked_view& view, const step& now) {
+    failure seen{.kind = "wrong result", .view = view.name, .mode = now.refresh_mode};
+    try {
+      const check_result done =
+          refresh_and_compare(on_, case_.tables, view, now.refresh_mode, now.roll_back);
+      if (seen_ != nullptr) seen_->checked(done.mode, done.reason);
+      if (done.difference.empty()) return;
+      seen.mode += ", done as " + done.mode;
+      seen.reason = done.reason;
+      seen.details = done.difference;
+    } catch (const sql_error& refused) {
+      // A prepared transaction may hold what TRUNCATE or DDL has locked.
+      if (refused.is_conflict()) return;
+      if (is_refused_mode(now.refresh_mode, refused)) {
+        if (seen_ != nullptr) seen_->count("mode refused: " + refused.sqlstate());
+        return;
+      }
+      seen.kind = refused.sqlstate();
+      seen.details = refused.what();
+    }
+    if (runtime_.program) seen.program = runtime_.program(on_, view.name);
+    result_.failed = std::move(seen);
+  }
+
+  const trial_case& case_;
+  const runtime& runtime_;
+  statistics* seen_;
+  test::test_database db_;
+  connection on_;
+  std::vector<checked_view> views_;
+  case_result result_;
+};
+
+step random_refresh(dice& choose) {
+  static constexpr const char* modes[] = {"auto", "incremental", "diff", "full"};
+  return {.refresh_mode = modes[choose.weighted({62, 24, 8, 6})], .roll_back = choose.percent(10)};
+}
+
+// So that one more than the refused share of a young compiler does not take all the time.
+constexpr int hopeless = 60;
+
+bool two_phase_allowed() {
+  return connection(test::server_url()).query_one("SHOW max_prepared_transactions") != "0";
+}
+
+std::string report(const trial_case& whole, const failure& how, const runtime& under_trial,
+                   std::uint64_t case_seed) {
+  std::string text = fmt::format("case {} of MATVIEW_TRIAL_SEED: {}\n", case_seed, how.kind);
+  text += script(whole, how);
+  const trial_case less = shrunk(whole, how, under_trial, std::chrono::seconds(60));
+  const case_result again = run_case(less, under_trial, nullptr);
+  text += "\n---------------- shrunk ----------------\n";
+  text += again.failed ? script(less, *again.failed) : "it does not fail each time\n";
+  return text;
+}
+
+}  // namespace
+
+trial_case random_case(dice& choose, const writer_options& writer) {
+  trial_case result{.tables = make_schema(choose)};
+  result.view = query_generator(result.tables, choose).next("v");
+  dml_generator statements(result.tables, choose, writer);
+  result.steps.push_back({.refresh_mode = "auto"});
+  for (int i = choose.between(10, 30); i > 0; --i) {
+    transaction next = statements.next();
+    result.steps.push_back({.statements = std::move(next.statements)});
+    if (!next.prepared.empty()) {
+      result.steps.push_back(random_refresh(choose));
+      const char* end = choose.percent(75) ? "COMMIT PREPARED '" : "ROLLBACK PREPARED '";
+      result.steps.push_back({.statements = {end + next.prepared + "'"}});
+    }
+    if (choose.percent(60)) result.steps.push_back(random_refresh(choose));
+  }
+  result.steps.push_back({.refresh_mode = "auto"});
+  return result;
+}
+
+case_result run_case(const trial_case& one, const runtime& under_trial, statistics* seen) {
+  return one_run(one, under_trial, seen).run();
+}
+
+std::string script(const trial_case& one, const failure& how) {
+  std::string text;
+  const auto add = [&text](const std::string& sql) { text += sql + ";\n"; };
+  for (const std::string& sql : one.tables.ddl) add(sql);
+  for (const std::string& sql : one.tables.rows) add(sql);
+  for (const definition& under : one.view.underneath) {
+    add((under.materialized ? "-- incremental: " : "CREATE VIEW ") + under.name + " AS " +
+        to_sql(under.body));
+  }
+  const checked_view view{.name = one.view.name, .sql = to_sql(one.view.body)};
+  add("-- incremental: " + view.name + " AS " + view.sql);
+  for (std::size_t i = 0; i < one.steps.size() && i <= how.step; ++i) {
+    const step& now = one.steps[i];
+    for (const std::string& sql : now.statements) {
+      if (sql.starts_with("COPY ")) {
+        text += sql.substr(0, sql.find('\n')) + ";" + sql.substr(sql.find('\n')) + "\n";
+      } else {
+        add(sql);
+      }
+    }
+    if (now.refresh_mode.empty()) continue;
+    add(fmt::format("SELECT * FROM matview.refresh('{}', '{}', true){}", view.name,
+                    now.refresh_mode, now.roll_back ? " /* and ROLLBACK */" : ""));
+  }
+  add(comparison_sql(view));
+  text += fmt::format("-- {} in {}, mode {}, reason: {}\n{}", how.kind, how.view, how.mode,
+                      how.reason, how.details);
+  if (!how.program.empty()) text += "-- program:\n" + how.program + "\n";
+  return text;
+}
+
+std::optional<std::string> run_sequential(const runtime& under_trial, std::chrono::seconds how_long,
+                                          std::uint64_t seed, statistics& seen) {
+  dice choose(seed);
+  writer_options writer{.server_version = connection(test::server_url()).server_version(),
+                        .two_phase = two_phase_allowed()};
+  const auto until = std::chrono::steady_clock::now() + how_long;
+  for (int round = 0; std::chrono::steady_clock::now() < until; ++round) {
+    if (round == hopeless && seen.incremental_views() == 0) break;
+    const std::uint64_t case_seed = choose.fork();
+    dice own(case_seed);
+    writer.name = fmt::format("g{:x}", case_seed);
+    const trial_case one = random_case(own, writer);
+    const case_result result = run_case(one, under_trial, &seen);
+    seen.count(result.valid ? "sequential rounds" : "invalid queries");
+    if (result.failed) return report(one, *result.failed, under_trial, case_seed);
+  }
+  return std::nullopt;
+}
+
+}  // namespace matview::trial
