@@ -91,6 +91,17 @@ check_result refresh_plainly(connection& on, const checked_view& view) {
       on.query(fmt::format("SELECT mode, reason FROM matview.refresh('{}')", view.name)));
 }
 
+verdict judge_query(connection& on, const std::string& sql) {
+  constexpr double dear = 6000;  // About 50 ms, in the planner's units.
+  try {
+    const std::string plan = on.query("EXPLAIN " + sql).at(0).at(0);
+    const std::size_t total = plan.find("..", plan.find("cost=")) + 2;
+    return std::stod(plan.substr(total)) > dear ? verdict::dear : verdict::good;
+  } catch (const sql_error&) {
+    return verdict::invalid;
+  }
+}
+
 void create_natively(connection& on, const std::string& name, const std::string& sql) {
   if (on.query_one("SELECT to_regclass('" + name + "')") == "NULL") {
     on.execute("CREATE MATERIALIZED VIEW " + name + " AS " + sql);

@@ -33,6 +33,11 @@ check_result refresh_plainly(connection& on, const checked_view& view);
 /// The rows in which view and query differ: at most some, as text.
 std::string difference(connection& on, const checked_view& view);
 
+/// Whether the server takes a query and does not need long for it: some random queries multiply
+/// their tables until nothing else gets its turn.
+enum class verdict { good, dear, invalid };
+[[nodiscard]] verdict judge_query(connection& on, const std::string& sql);
+
 /// What a refused view under another becomes, unless whoever refused it has made it.
 void create_natively(connection& on, const std::string& name, const std::string& sql);
 

@@ -48,6 +48,7 @@ class round final {
     if (runtime_.prepare) runtime_.prepare(db_.url());
     for (const std::string& sql : tables_.ddl) on_.execute(sql);
     for (const std::string& sql : tables_.rows) try_it(on_, sql);
+    on_.execute("ANALYZE");
     create_views();
     if (views_.empty() || failed_) return std::exchange(report_, std::nullopt);
     if (runtime_.mutation) runtime_.mutation(on_);
@@ -62,17 +63,30 @@ class round final {
   void create_views() {
     query_generator generator(tables_, choose_);
     for (int i = choose_.between(8, 12); i > 0 && !failed_; --i) {
-      const view_under_trial view = generator.next(fmt::format("v{}", i));
-      for (const definition& one : view.underneath) {
-        const std::string sql = to_sql(one.body);
-        if (one.materialized) {
-          create(one.name, sql);
-        } else {
-          on_.execute("CREATE VIEW " + one.name + " AS " + sql);
-        }
-      }
-      seen_.created(view, create(view.name, to_sql(view.body)));
+      create(generator.next(fmt::format("v{}", i)));
     }
+  }
+
+  void create(const view_under_trial& view) {
+    for (const definition& one : view.underneath) {
+      const std::string sql = to_sql(one.body);
+      if (!is_good(sql)) return;
+      if (one.materialized) {
+        create(one.name, sql);
+      } else {
+        on_.execute("CREATE VIEW " + one.name + " AS " + sql);
+      }
+    }
+    const std::string sql = to_sql(view.body);
+    if (is_good(sql)) seen_.created(view, create(view.name, sql));
+  }
+
+  bool is_good(const std::string& sql) {
+    const verdict found = judge_query(on_, sql);
+    if (found != verdict::good) {
+      seen_.count(found == verdict::dear ? "queries that are too dear" : "invalid queries");
+    }
+    return found == verdict::good;
   }
 
   creation create(const std::string& name, const std::string& sql) {

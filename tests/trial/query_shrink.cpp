@@ -167,6 +167,11 @@ void add_join_edits(std::vector<edit>& to, query& of) {
 }
 
 void add_expression_edits(std::vector<edit>& to, query& of) {
+  for (std::size_t i = 0; i < of.targets.size(); ++i) {
+    if (of.targets[i].value.parts.empty() && of.targets[i].value.queries.empty()) continue;
+    to.emplace_back(
+        [i](query& q) { q.targets[i].value = {.form = "1", .type = value_type::integer}; });
+  }
   const std::vector<expr*> all = expressions(of);
   for (std::size_t i = 0; i < all.size(); ++i) {
     for (std::size_t part = 0; part < all[i]->parts.size(); ++part) {

@@ -19,17 +19,17 @@ void perform(connection& on, const std::vector<std::string>& statements) {
 
 class one_run final {
  public:
-  one_run(const trial_case& one, const runtime& under_trial, statistics* seen)
-      : case_(one), runtime_(under_trial), seen_(seen), on_(db_.url()) {}
+  one_run(const trial_case& one, const arena& in, statistics* seen)
+      : case_(one), arena_(in), runtime_(in.under_trial()), seen_(seen), on_(in.url()) {}
   one_run(const one_run&) = delete;
   one_run& operator=(const one_run&) = delete;
   ~one_run() { end_prepared(on_); }
 
   case_result run() {
-    if (runtime_.prepare) runtime_.prepare(db_.url());
     on_.execute("SET lock_timeout = '1s'");
     for (const std::string& sql : case_.tables.ddl) perform(on_, {sql});
     for (const std::string& sql : case_.tables.rows) perform(on_, {sql});
+    on_.execute("ANALYZE");
     if (!create_views() || views_.empty()) return std::move(result_);
     if (runtime_.mutation) runtime_.mutation(on_);
     for (std::size_t i = 0; i < case_.steps.size() && !result_.failed; ++i) take(i);
@@ -37,23 +37,23 @@ class one_run final {
   }
 
  private:
-  bool is_valid(const std::string& sql) {
-    try {
-      on_.execute("EXPLAIN " + sql);
-      return true;
-    } catch (const sql_error&) {
-      result_.valid = false;
-      return false;
+  bool is_good(const std::string& sql) {
+    const verdict found = judge_query(on_, sql);
+    result_.valid = result_.valid && found == verdict::good;
+    if (found != verdict::good && seen_ != nullptr) {
+      seen_->count(found == verdict::dear ? "queries that are too dear" : "invalid queries");
     }
+    return found == verdict::good;
   }
 
   bool create(const std::string& name, const query& body, bool report) {
     const std::string sql = to_sql(body);
-    if (!is_valid(sql)) return false;
+    const std::string qualified = arena_.qualified(name);
+    if (!is_good(sql)) return false;
     try {
-      const creation made = runtime_.create(db_.url(), name, sql);
-      if (made.incremental) views_.push_back({.name = name, .sql = sql});
-      if (!made.incremental && !report) create_natively(on_, name, sql);
+      const creation made = runtime_.create(arena_.url(), qualified, sql);
+      if (made.incremental) views_.push_back({.name = qualified, .sql = sql});
+      if (!made.incremental && !report) create_natively(on_, qualified, sql);
       if (report && seen_ != nullptr) seen_->created(case_.view, made);
       return made.incremental || !report;
     } catch (const std::exception& thrown) {
@@ -67,7 +67,7 @@ class one_run final {
       if (one.materialized) {
         if (!create(one.name, one.body, false)) return false;
       } else {
-        if (!is_valid(to_sql(one.body))) return false;
+        if (!is_good(to_sql(one.body))) return false;
         on_.execute("CREATE VIEW " + one.name + " AS " + to_sql(one.body));
       }
     }
@@ -113,9 +113,9 @@ class one_run final {
   }
 
   const trial_case& case_;
+  const arena& arena_;
   const runtime& runtime_;
   statistics* seen_;
-  test::test_database db_;
   connection on_;
   std::vector<checked_view> views_;
   case_result result_;
@@ -133,12 +133,12 @@ bool two_phase_allowed() {
   return connection(test::server_url()).query_one("SHOW max_prepared_transactions") != "0";
 }
 
-std::string report(const trial_case& whole, const failure& how, const runtime& under_trial,
+std::string report(const trial_case& whole, const failure& how, arena& in,
                    std::uint64_t case_seed) {
   std::string text = fmt::format("case {} of MATVIEW_TRIAL_SEED: {}\n", case_seed, how.kind);
   text += script(whole, how);
-  const trial_case less = shrunk(whole, how, under_trial, std::chrono::seconds(60));
-  const case_result again = run_case(less, under_trial, nullptr);
+  const trial_case less = shrunk(whole, how, in, std::chrono::seconds(60));
+  const case_result again = run_case(less, in, nullptr);
   text += "\n---------------- shrunk ----------------\n";
   text += again.failed ? script(less, *again.failed) : "it does not fail each time\n";
   return text;
@@ -165,8 +165,9 @@ trial_case random_case(dice& choose, const writer_options& writer) {
   return result;
 }
 
-case_result run_case(const trial_case& one, const runtime& under_trial, statistics* seen) {
-  return one_run(one, under_trial, seen).run();
+case_result run_case(const trial_case& one, arena& in, statistics* seen) {
+  in.renew();
+  return one_run(one, in, seen).run();
 }
 
 std::string script(const trial_case& one, const failure& how) {
@@ -203,6 +204,7 @@ std::string script(const trial_case& one, const failure& how) {
 std::optional<std::string> run_sequential(const runtime& under_trial, std::chrono::seconds how_long,
                                           std::uint64_t seed, statistics& seen) {
   dice choose(seed);
+  arena place(under_trial);
   writer_options writer{.server_version = connection(test::server_url()).server_version(),
                         .two_phase = two_phase_allowed()};
   const auto until = std::chrono::steady_clock::now() + how_long;
@@ -212,9 +214,9 @@ std::optional<std::string> run_sequential(const runtime& under_trial, std::chron
     dice own(case_seed);
     writer.name = fmt::format("g{:x}", case_seed);
     const trial_case one = random_case(own, writer);
-    const case_result result = run_case(one, under_trial, &seen);
-    seen.count(result.valid ? "sequential rounds" : "invalid queries");
-    if (result.failed) return report(one, *result.failed, under_trial, case_seed);
+    const case_result result = run_case(one, place, &seen);
+    if (result.valid) seen.count("sequential rounds");
+    if (result.failed) return report(one, *result.failed, place, case_seed);
   }
   return std::nullopt;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "trial/arena.hpp"
 #include "trial/check.hpp"
 #include "trial/dml_generator.hpp"
 #include "trial/query_generator.hpp"
@@ -45,11 +46,11 @@ struct case_result {
 
 [[nodiscard]] trial_case random_case(dice& choose, const writer_options& writer);
 
-/// In a database of its own. @param seen may be null
-case_result run_case(const trial_case& one, const runtime& under_trial, statistics* seen);
+/// In a new schema of the arena. @param seen may be null
+case_result run_case(const trial_case& one, arena& in, statistics* seen);
 
 /// The same failure with less: fewer steps, a smaller query, fewer rows.
-[[nodiscard]] trial_case shrunk(trial_case one, const failure& how, const runtime& under_trial,
+[[nodiscard]] trial_case shrunk(trial_case one, const failure& how, arena& in,
                                 std::chrono::seconds at_most);
 
 /// A script for psql that shows it; the CREATE of the views under trial is a comment.

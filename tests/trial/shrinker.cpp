@@ -13,8 +13,8 @@ using clock = std::chrono::steady_clock;
 
 class shrinker final {
  public:
-  shrinker(trial_case one, failure how, const runtime& under_trial, clock::time_point until)
-      : best_(std::move(one)), how_(std::move(how)), runtime_(under_trial), until_(until) {}
+  shrinker(trial_case one, failure how, arena& in, clock::time_point until)
+      : best_(std::move(one)), how_(std::move(how)), arena_(in), until_(until) {}
 
   trial_case run() {
     if (how_.kind != "not created") best_.steps.resize(how_.step + 1);
@@ -31,7 +31,7 @@ class shrinker final {
  private:
   bool still_fails() {
     if (clock::now() > until_) return false;
-    const case_result result = run_case(best_, runtime_, nullptr);
+    const case_result result = run_case(best_, arena_, nullptr);
     return result.valid && result.failed && result.failed->kind == how_.kind;
   }
 
@@ -98,15 +98,14 @@ class shrinker final {
 
   trial_case best_;
   failure how_;
-  const runtime& runtime_;
+  arena& arena_;
   clock::time_point until_;
 };
 
 }  // namespace
 
-trial_case shrunk(trial_case one, const failure& how, const runtime& under_trial,
-                  std::chrono::seconds at_most) {
-  return shrinker(std::move(one), how, under_trial, clock::now() + at_most).run();
+trial_case shrunk(trial_case one, const failure& how, arena& in, std::chrono::seconds at_most) {
+  return shrinker(std::move(one), how, in, clock::now() + at_most).run();
 }
 
 }  // namespace matview::trial
