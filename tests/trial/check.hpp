@@ -47,6 +47,7 @@ void end_prepared(connection& on) noexcept;
 
 /// For scripts: the same comparison as SQL.
 [[nodiscard]] std::string comparison_sql(const checked_view& view);
+[[nodiscard]] std::string analyze_sql(const schema& tables);
 [[nodiscard]] std::string lock_sql(const schema& tables);
 
 /// A mode that was asked for by name may be impossible just now; that is no failure.

@@ -48,7 +48,7 @@ class round final {
     if (runtime_.prepare) runtime_.prepare(db_.url());
     for (const std::string& sql : tables_.ddl) on_.execute(sql);
     for (const std::string& sql : tables_.rows) try_it(on_, sql);
-    on_.execute("ANALYZE");
+    on_.execute(analyze_sql(tables_));
     create_views();
     if (views_.empty() || failed_) return std::exchange(report_, std::nullopt);
     if (runtime_.mutation) runtime_.mutation(on_);
