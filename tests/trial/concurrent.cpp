@@ -131,10 +131,14 @@ class round final {
     std::vector<std::jthread> others;
     std::vector<std::jthread> writing;
     for (int i = 0; i < refreshers; ++i) {
-      others.push_back(start([this](dice& own) { refresh_once(own); }));
+      others.push_back(
+          start("a refresher", [this](dice& own, connection& on) { refresh(own, on); }));
     }
-    others.push_back(start_pruner());
-    for (int i = 0; i < writers; ++i) writing.push_back(start_writer(i));
+    others.push_back(start("the pruner", [this](dice&, connection& on) { prune(on); }));
+    for (int i = 0; i < writers; ++i) {
+      writing.push_back(
+          start("a writer", [this, i](dice& own, connection& on) { write(i, own, on); }));
+    }
     const auto until = clock::now() + how_long;
     while (clock::now() < until && !failed_) std::this_thread::sleep_for(milliseconds(20));
     stop_writers_ = true;
@@ -142,35 +146,29 @@ class round final {
     stop_others_ = true;
   }
 
-  std::jthread start(std::function<void(dice&)> body) {
-    return std::jthread([this, seed = choose_.fork(), body = std::move(body)] {
-      dice own(seed);
-      while (!stop_others_ && !failed_) body(own);
-    });
-  }
-
-  std::jthread start_pruner() {
-    return std::jthread([this] {
+  /// A thread with a session; what it throws is a failure of the trial.
+  std::jthread start(const char* who, std::function<void(dice&, connection&)> body) {
+    return std::jthread([this, who, seed = choose_.fork(), body = std::move(body)] {
       try {
+        dice own(seed);
         connection on(db_.url());
-        while (!stop_others_ && !failed_) {
-          try_it(on, "SELECT matview.prune()");
-          std::this_thread::sleep_for(milliseconds(200));
-        }
+        body(own, on);
       } catch (const std::exception& thrown) {
-        fail("prune failed", {}, {.difference = thrown.what()});
+        fail(std::string(who) + " stopped", {}, {.difference = thrown.what()});
       }
     });
   }
 
-  std::jthread start_writer(int number) {
-    return std::jthread([this, number, seed = choose_.fork()] {
+  void prune(connection& on) {
+    while (!stop_others_ && !failed_) {
       try {
-        write(number, seed);
-      } catch (const std::exception& thrown) {
-        fail("a writer lost its connection", {}, {.difference = thrown.what()});
+        on.execute("SELECT matview.prune()");
+        seen_.count("prunes");
+      } catch (const sql_error& refused) {
+        if (!refused.is_conflict()) throw;
       }
-    });
+      std::this_thread::sleep_for(milliseconds(200));
+    }
   }
 
   struct pending {
@@ -178,16 +176,14 @@ class round final {
     clock::time_point until;
   };
 
-  void write(int number, std::uint64_t seed) {
-    dice own(seed);
-    connection on(db_.url());
+  void write(int number, dice& own, connection& on) {
     on.execute("SET lock_timeout = '150ms'");
     dml_generator statements(tables_, own,
                              {.server_version = on.server_version(),
                               .two_phase = on.query_one("SHOW max_prepared_transactions") != "0",
                               .name = fmt::format("{}_{}", db_.name(), number)});
     std::vector<pending> prepared;
-    while (!stop_writers_) {
+    while (!stop_writers_ && !failed_) {
       const transaction next = statements.next();
       if (perform(on, next, own)) {
         seen_.count("transactions");
@@ -240,22 +236,14 @@ class round final {
 
   // Refreshes.
 
-  void refresh_once(dice& own) {
-    thread_local std::unique_ptr<connection> on;
-    thread_local std::string of;
-    const checked_view& view = own.of(views_);
+  void refresh(dice& own, connection& on) {
+    on.execute("SET lock_timeout = '2s'");
     static constexpr const char* modes[] = {"auto", "incremental", "diff", "full"};
-    const char* mode = modes[own.weighted({66, 22, 6, 6})];
-    const bool roll_back = own.percent(10);
-    try {
-      if (of != db_.name()) {
-        on = std::make_unique<connection>(db_.url());
-        on->execute("SET lock_timeout = '2s'");
-        of = db_.name();
-      }
-      check(*on, view, mode, roll_back, own.percent(20));
-    } catch (const std::exception& thrown) {
-      fail("a refresher stopped", view, {.mode = mode, .difference = thrown.what()});
+    while (!stop_others_ && !failed_) {
+      const checked_view& view = own.of(views_);
+      const char* mode = modes[own.weighted({66, 22, 6, 6})];
+      const bool roll_back = own.percent(10);
+      check(on, view, mode, roll_back, own.percent(20));
     }
   }
 

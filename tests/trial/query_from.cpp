@@ -269,6 +269,13 @@ expr query_generator::in_condition(const scope& outer) {
     }
   }
   if (pairs.empty()) return exists_condition(outer);
+  if (negated && choose_.percent(50)) {
+    // What can be kept incrementally: neither side is ever NULL.
+    auto sure = pairs;
+    std::erase_if(sure,
+                  [](const auto& pair) { return !pair.first.not_null || !pair.second.not_null; });
+    if (!sure.empty()) pairs = sure;
+  }
   const auto [left, right] = choose_.of(pairs);
   if (negated) note(left.not_null && right.not_null ? "NOT IN, not null" : "NOT IN, nullable");
   if (!negated) note("IN");

@@ -320,6 +320,16 @@ void query_generator::add_underneath(view_under_trial& to) {
   to.underneath.push_back(std::move(one));
 }
 
+void query_generator::note_expressions(const view_under_trial& in) {
+  std::string text = to_sql(in.body);
+  for (const definition& one : in.underneath) text += to_sql(one.body);
+  for (const char* word :
+       {"FILTER", "CASE", "avg(", "min(", "max(", "bool_and", "bool_or", "count(DISTINCT",
+        "sum(DISTINCT", "string_agg", "array_agg", "row_number", "rank()"}) {
+    if (text.find(word) != std::string::npos) note(word);
+  }
+}
+
 view_under_trial query_generator::next(const std::string& name) {
   aliases_ = 0;
   extra_.clear();
@@ -332,6 +342,7 @@ view_under_trial query_generator::next(const std::string& name) {
   if (choose_.percent(8)) limit(body);
   body.body.with = std::move(with);
   result.body = std::move(body.body);
+  note_expressions(result);
   result.features = std::move(features_);
   return result;
 }

@@ -103,6 +103,7 @@ class query_generator final {
   named_query new_cte();
   void add_underneath(view_under_trial& to);
 
+  void note_expressions(const view_under_trial& in);
   void note(const char* feature) { features_.insert(feature); }
 
   const schema& tables_;

@@ -25,6 +25,7 @@ struct runtime {
   std::function<std::string(connection& on, const std::string& view)> program = {};
   /// A negative control: breaks functions or programs on purpose once the views are there, as
   /// `UPDATE matview.incremental SET program = replace(..)` does. The trial has to notice.
+  /// It is called for each case in a database of many: breaking twice must be the same as once.
   std::function<void(connection& on)> mutation = {};
 };
 

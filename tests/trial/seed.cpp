@@ -17,6 +17,12 @@ std::uint64_t seed() {
   return once;
 }
 
+std::optional<std::uint64_t> only_case() {
+  const char* given = std::getenv("MATVIEW_TRIAL_CASE");
+  if (given == nullptr) return std::nullopt;
+  return std::strtoull(given, nullptr, 10);
+}
+
 std::chrono::seconds trial_time() {
   const char* given = std::getenv("MATVIEW_TRIAL_SECONDS");
   return std::chrono::seconds(given != nullptr ? std::atoi(given) : 20);

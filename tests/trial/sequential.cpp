@@ -1,5 +1,7 @@
 #include "trial/sequential.hpp"
 
+#include "trial/seed.hpp"
+
 #include <fmt/format.h>
 
 namespace matview::trial {
@@ -58,7 +60,7 @@ class one_run final {
       if (report && seen_ != nullptr) seen_->created(case_.view, made);
       return made.incremental || !report;
     } catch (const std::exception& thrown) {
-      result_.failed = failure{.kind = "not created", .view = name, .details = thrown.what()};
+      result_.failed = failure{.kind = "not created", .view = qualified, .details = thrown.what()};
       return false;
     }
   }
@@ -136,7 +138,7 @@ bool two_phase_allowed() {
 
 std::string report(const trial_case& whole, const failure& how, arena& in,
                    std::uint64_t case_seed) {
-  std::string text = fmt::format("case {} of MATVIEW_TRIAL_SEED: {}\n", case_seed, how.kind);
+  std::string text = fmt::format("MATVIEW_TRIAL_CASE={}: {}\n", case_seed, how.kind);
   text += script(whole, how);
   const trial_case less = shrunk(whole, how, in, std::chrono::seconds(60));
   const case_result again = run_case(less, in, nullptr);
@@ -171,31 +173,59 @@ case_result run_case(const trial_case& one, arena& in, statistics* seen) {
   return one_run(one, in, seen).run();
 }
 
-std::string script(const trial_case& one, const failure& how) {
+namespace {
+
+struct script_view {
+  std::string name;
+  std::string sql;
+  bool incremental;
+};
+
+std::vector<script_view> views_of(const view_under_trial& all) {
+  std::vector<script_view> result;
+  for (const definition& one : all.underneath) {
+    result.push_back({one.name, to_sql(one.body), one.materialized});
+  }
+  result.push_back({all.name, to_sql(all.body), true});
+  return result;
+}
+
+// psql wants the data of a COPY in the lines after it.
+std::string statement_text(const std::string& sql) {
+  const std::size_t line = sql.starts_with("COPY ") ? sql.find('\n') : std::string::npos;
+  if (line == std::string::npos) return sql + ";\n";
+  return sql.substr(0, line) + ";" + sql.substr(line) + "\n";
+}
+
+std::string refresh_text(const std::vector<script_view>& views, const step& of) {
   std::string text;
-  const auto add = [&text](const std::string& sql) { text += sql + ";\n"; };
-  for (const std::string& sql : one.tables.ddl) add(sql);
-  for (const std::string& sql : one.tables.rows) add(sql);
-  for (const definition& under : one.view.underneath) {
-    add((under.materialized ? "-- incremental: " : "CREATE VIEW ") + under.name + " AS " +
-        to_sql(under.body));
+  for (const script_view& view : views) {
+    if (!view.incremental) continue;
+    text += fmt::format("SELECT * FROM matview.refresh('{}', '{}', true){};\n", view.name,
+                        of.refresh_mode, of.roll_back ? " /* and ROLLBACK */" : "");
   }
-  const checked_view view{.name = one.view.name, .sql = to_sql(one.view.body)};
-  add("-- incremental: " + view.name + " AS " + view.sql);
+  return text;
+}
+
+}  // namespace
+
+std::string script(const trial_case& one, const failure& how) {
+  const std::vector<script_view> views = views_of(one.view);
+  std::string text;
+  for (const std::string& sql : one.tables.ddl) text += statement_text(sql);
+  for (const std::string& sql : one.tables.rows) text += statement_text(sql);
+  for (const script_view& view : views) {
+    text += fmt::format("{} {} AS {};\n", view.incremental ? "-- incremental:" : "CREATE VIEW",
+                        view.name, view.sql);
+  }
   for (std::size_t i = 0; i < one.steps.size() && i <= how.step; ++i) {
-    const step& now = one.steps[i];
-    for (const std::string& sql : now.statements) {
-      if (sql.starts_with("COPY ")) {
-        text += sql.substr(0, sql.find('\n')) + ";" + sql.substr(sql.find('\n')) + "\n";
-      } else {
-        add(sql);
-      }
-    }
-    if (now.refresh_mode.empty()) continue;
-    add(fmt::format("SELECT * FROM matview.refresh('{}', '{}', true){}", view.name,
-                    now.refresh_mode, now.roll_back ? " /* and ROLLBACK */" : ""));
+    for (const std::string& sql : one.steps[i].statements) text += statement_text(sql);
+    if (!one.steps[i].refresh_mode.empty()) text += refresh_text(views, one.steps[i]);
   }
-  add(comparison_sql(view));
+  for (const script_view& view : views) {
+    if (!how.view.ends_with("." + view.name)) continue;
+    text += comparison_sql({.name = view.name, .sql = view.sql}) + ";\n";
+  }
   text += fmt::format("-- {} in {}, mode {}, reason: {}\n{}", how.kind, how.view, how.mode,
                       how.reason, how.details);
   if (!how.program.empty()) text += "-- program:\n" + how.program + "\n";
@@ -211,13 +241,14 @@ std::optional<std::string> run_sequential(const runtime& under_trial, std::chron
   const auto until = std::chrono::steady_clock::now() + how_long;
   for (int round = 0; std::chrono::steady_clock::now() < until; ++round) {
     if (round == hopeless && seen.incremental_views() == 0) break;
-    const std::uint64_t case_seed = choose.fork();
+    const std::uint64_t case_seed = only_case().value_or(choose.fork());
     dice own(case_seed);
     writer.name = fmt::format("g{:x}", case_seed);
     const trial_case one = random_case(own, writer);
     const case_result result = run_case(one, place, &seen);
     if (result.valid) seen.count("sequential rounds");
     if (result.failed) return report(one, *result.failed, place, case_seed);
+    if (only_case()) break;
   }
   return std::nullopt;
 }

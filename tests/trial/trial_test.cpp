@@ -39,13 +39,13 @@ TEST(IncrementalTrial, ViewsEqualTheirQueriesWhileOthersWrite) {
 
 TEST(TrialItself, FindsNothingWhereNothingIsWrong) {
   statistics seen;
-  const auto report = run_sequential(recomputing_runtime(), 8s, seed(), seen);
+  const auto report = run_sequential(recomputing_runtime(), 5s, seed(), seen);
   expect_right(report, seen);
 }
 
 TEST(TrialItself, FindsNothingAmongWritersWhereNothingIsWrong) {
   statistics seen;
-  const auto report = run_concurrent(recomputing_runtime(), 8s, seed(), seen);
+  const auto report = run_concurrent(recomputing_runtime(), 5s, seed(), seen);
   expect_right(report, seen);
 }
 
