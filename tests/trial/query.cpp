@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cctype>
+#include <stdexcept>
 
 namespace matview::trial {
 
@@ -74,6 +75,44 @@ std::string with_to_sql(const query& of) {
 
 }  // namespace
 
+query_list::query_list() noexcept = default;
+query_list::query_list(const query_list& other)
+    : list_(other.list_ ? std::make_unique<std::vector<query>>(*other.list_) : nullptr) {}
+query_list::query_list(query_list&& other) noexcept = default;
+query_list& query_list::operator=(query_list&& other) noexcept = default;
+query_list::~query_list() = default;
+
+query_list& query_list::operator=(const query_list& other) {
+  if (this != &other) *this = query_list(other);
+  return *this;
+}
+
+void query_list::push_back(query one) {
+  if (!list_) list_ = std::make_unique<std::vector<query>>();
+  list_->push_back(std::move(one));
+}
+
+bool query_list::empty() const noexcept {
+  return !list_ || list_->empty();
+}
+
+query& query_list::front() {
+  return list_->front();
+}
+
+const query& query_list::at(std::size_t index) const {
+  if (!list_) throw std::out_of_range("no subquery");
+  return list_->at(index);
+}
+
+query* query_list::begin() noexcept {
+  return list_ ? list_->data() : nullptr;
+}
+
+query* query_list::end() noexcept {
+  return list_ ? list_->data() + list_->size() : nullptr;
+}
+
 std::string to_sql(const expr& of) {
   std::string sql;
   for (std::size_t i = 0; i < of.form.size(); ++i) {
@@ -96,7 +135,7 @@ std::string to_sql(const from_item& of) {
   if (!of.name.empty()) {
     sql += of.name;
   } else if (!of.subquery.empty()) {
-    sql += "(" + to_sql(of.subquery.front()) + ")";
+    sql += "(" + to_sql(of.subquery.at(0)) + ")";
   } else {
     sql += to_sql(of.function.at(0));
   }

@@ -2,6 +2,7 @@
 
 #include "trial/schema.hpp"
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,12 +13,33 @@ namespace matview::trial {
 
 struct query;
 
+/// A vector of queries that may be a member of what a query has, where `query` is incomplete.
+class query_list final {
+ public:
+  query_list() noexcept;
+  query_list(const query_list& other);
+  query_list(query_list&& other) noexcept;
+  query_list& operator=(const query_list& other);
+  query_list& operator=(query_list&& other) noexcept;
+  ~query_list();
+
+  void push_back(query one);
+  [[nodiscard]] bool empty() const noexcept;
+  [[nodiscard]] query& front();
+  [[nodiscard]] const query& at(std::size_t index) const;
+  [[nodiscard]] query* begin() noexcept;
+  [[nodiscard]] query* end() noexcept;
+
+ private:
+  std::unique_ptr<std::vector<query>> list_;  // Null: none.
+};
+
 /// An expression: text with holes. `$0` to `$9` are its parts, `@0` to `@9` its subqueries.
 struct expr {
   std::string form = {};
   value_type type = value_type::boolean;
   std::vector<expr> parts = {};
-  std::vector<query> queries = {};
+  query_list queries = {};
 };
 
 struct target {
@@ -31,9 +53,9 @@ struct from_item {
   std::string alias = {};
   std::string columns = {};  ///< "v" or "a, c": names that the alias gives to columns.
   bool lateral = false;
-  std::vector<query> subquery = {};  ///< One, or none.
-  std::vector<expr> function = {};   ///< One, or none; also a parenthesised VALUES.
-  std::string join = {};             ///< "LEFT JOIN"; then there are two sides.
+  query_list subquery = {};         ///< One, or none.
+  std::vector<expr> function = {};  ///< One, or none; also a parenthesised VALUES.
+  std::string join = {};            ///< "LEFT JOIN"; then there are two sides.
   std::vector<from_item> sides = {};
   std::vector<expr> on = {};  ///< Conjuncts; none: ON true.
   std::string using_column = {};
@@ -44,10 +66,10 @@ struct named_query;
 enum class grouping { none, plain, rollup, cube, sets };
 
 struct query {
-  std::vector<named_query> with = {};
+  std::vector<named_query> with;
 
   std::string set_operation = {};  ///< "UNION ALL"; then there are two branches and no targets.
-  std::vector<query> branches = {};
+  std::vector<query> branches;
 
   bool distinct = false;
   /// DISTINCT ON that many first outputs; the order is by all outputs, so that it is total.

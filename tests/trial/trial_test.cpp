@@ -68,6 +68,23 @@ TEST(TrialItself, FindsAFaultAndShrinksIt) {
   fmt::print("{}\n", least);
 }
 
+// Nothing is wrong until something has changed: it needs a view, a change and a refresh.
+TEST(TrialItself, FindsAViewThatStaysAsItWasAndShrinksIt) {
+  statistics seen;
+  runtime idle = recomputing_runtime();
+  idle.mutation = [](connection& on) {
+    on.execute(
+        "CREATE OR REPLACE FUNCTION matview.refresh(regclass, text DEFAULT 'auto', boolean DEFAULT "
+        "false) RETURNS TABLE (mode text, reason text) LANGUAGE sql AS "
+        "$$SELECT 'incremental', 'nothing is done'$$");
+  };
+  const auto report = run_sequential(idle, 60s, seed(), seen);
+  ASSERT_TRUE(report);
+  const std::string least = report->substr(report->find("- shrunk -"));
+  EXPECT_LT(std::ranges::count(least, '\n'), 30) << *report;
+  fmt::print("{}\n", least);
+}
+
 TEST(TrialItself, FindsAFaultAmongWriters) {
   statistics seen;
   const auto report =
