@@ -130,6 +130,8 @@ class round final {
   void run_threads(milliseconds how_long) {
     std::vector<std::jthread> others;
     std::vector<std::jthread> writing;
+    others.reserve(refreshers + 1);
+    writing.reserve(writers);
     for (int i = 0; i < refreshers; ++i) {
       others.push_back(
           start("a refresher", [this](dice& own, connection& on) { refresh(own, on); }));

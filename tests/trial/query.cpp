@@ -12,6 +12,7 @@ namespace {
 template <class T>
 std::string all_of(const std::vector<T>& parts, std::string_view between) {
   std::vector<std::string> texts;
+  texts.reserve(parts.size());
   for (const T& one : parts) texts.push_back(to_sql(one));
   return joined(texts, between);
 }
@@ -27,7 +28,7 @@ std::string join_to_sql(const from_item& of) {
 }
 
 std::string keys_to_sql(const query& of) {
-  const std::string keys = all_of(of.keys, ", ");
+  std::string keys = all_of(of.keys, ", ");
   switch (of.group) {
     case grouping::rollup:
       return "ROLLUP (" + keys + ")";

@@ -87,6 +87,7 @@ query_generator::relation query_generator::values_relation() {
   note("VALUES");
   const std::string alias = new_alias();
   std::vector<std::string> rows;
+  rows.reserve(3);
   for (int i = 0; i < 3; ++i) {
     rows.push_back(fmt::format("({}, {})", constant(value_type::integer, choose_),
                                constant(value_type::text, choose_)));
