@@ -34,9 +34,10 @@ test-matrix: build ## database tests on PostgreSQL 14 to 18 (VERSIONS="14 18", L
 	@tools/install-deps --matrix
 	@tools/test-matrix $(VERSIONS)
 
-test-long: build ## fuzzing, property and chaos tests for minutes instead of seconds (SECONDS=300)
+test-long: build ## fuzzing, property, chaos and trial tests for minutes instead of seconds (SECONDS=300)
 	@MATVIEW_FUZZ_SECONDS=$(or $(SECONDS),300) MATVIEW_CHAOS_SECONDS=$(or $(SECONDS),300) \
-	  RC_PARAMS=max_success=100000 ctest --preset debug -L 'fuzz|unit|chaos' --timeout 86400
+	  MATVIEW_TRIAL_SECONDS=$(or $(SECONDS),300) RC_PARAMS=max_success=100000 \
+	  ctest --preset debug -L 'fuzz|unit|chaos|trial' --timeout 86400
 
 test-asan: deps ## unit and pg tests under the address and undefined-behaviour sanitizers
 	@$(call compile,asan,--target unit_tests pg_tests example_tests) && \

@@ -1,0 +1,97 @@
+// Incremental views by random trial: see sequential.hpp and concurrent.hpp for what is done, and
+// library_runtime.cpp for what it is done to. MATVIEW_TRIAL_SEED repeats the choices of a run,
+// MATVIEW_TRIAL_SECONDS says how long each trial goes on.
+#include "trial/concurrent.hpp"
+#include "trial/seed.hpp"
+#include "trial/sequential.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace matview::trial {
+namespace {
+
+using namespace std::chrono_literals;
+
+void expect_right(const std::optional<std::string>& report, const statistics& seen) {
+  fmt::print("{}", seen.text());
+  EXPECT_FALSE(report) << "MATVIEW_TRIAL_SEED=" << seed() << '\n' << *report;
+  if (seen.incremental_views() == 0) GTEST_SKIP() << "no view became incremental";
+  EXPECT_GT(seen.checks(), 0);
+}
+
+TEST(IncrementalTrial, ViewsEqualTheirQueriesAfterEachRefresh) {
+  statistics seen;
+  const auto report = run_sequential(library_runtime(), trial_time(), seed(), seen);
+  expect_right(report, seen);
+}
+
+TEST(IncrementalTrial, ViewsEqualTheirQueriesWhileOthersWrite) {
+  statistics seen;
+  const auto report = run_concurrent(library_runtime(), trial_time(), seed(), seen);
+  expect_right(report, seen);
+}
+
+// The trial itself, on a runtime that is right because it computes everything anew, and on the same
+// with a fault.
+
+TEST(TrialItself, FindsNothingWhereNothingIsWrong) {
+  statistics seen;
+  const auto report = run_sequential(recomputing_runtime(), 5s, seed(), seen);
+  expect_right(report, seen);
+}
+
+TEST(TrialItself, FindsNothingAmongWritersWhereNothingIsWrong) {
+  statistics seen;
+  const auto report = run_concurrent(recomputing_runtime(), 5s, seed(), seen);
+  expect_right(report, seen);
+}
+
+runtime with_fault(const std::string& from, const std::string& to) {
+  runtime broken = recomputing_runtime();
+  broken.mutation = [from, to](connection& on) {
+    on.execute(fmt::format("UPDATE matview.incremental SET program = replace(program, '{}', '{}')",
+                           from, to));
+  };
+  return broken;
+}
+
+TEST(TrialItself, FindsAFaultAndShrinksIt) {
+  statistics seen;
+  const auto report = run_sequential(with_fault(" LEFT JOIN ", " JOIN "), 60s, seed(), seen);
+  ASSERT_TRUE(report);
+  const std::string least = report->substr(report->find("- shrunk -"));
+  EXPECT_NE(least.find("LEFT JOIN"), std::string::npos) << *report;
+  EXPECT_LT(std::ranges::count(least, '\n'), 30) << *report;
+  fmt::print("{}\n", least);
+}
+
+// Nothing is wrong until something has changed: it needs a view, a change and a refresh.
+TEST(TrialItself, FindsAViewThatStaysAsItWasAndShrinksIt) {
+  statistics seen;
+  runtime idle = recomputing_runtime();
+  idle.mutation = [](connection& on) {
+    on.execute(
+        "CREATE OR REPLACE FUNCTION matview.refresh(regclass, text DEFAULT 'auto', boolean DEFAULT "
+        "false) RETURNS TABLE (mode text, reason text) LANGUAGE sql AS "
+        "$$SELECT 'incremental', 'nothing is done'$$");
+  };
+  const auto report = run_sequential(idle, 60s, seed(), seen);
+  ASSERT_TRUE(report);
+  const std::string least = report->substr(report->find("- shrunk -"));
+  EXPECT_LT(std::ranges::count(least, '\n'), 30) << *report;
+  fmt::print("{}\n", least);
+}
+
+TEST(TrialItself, FindsAFaultAmongWriters) {
+  statistics seen;
+  const auto report =
+      run_concurrent(with_fault(") AS computed", ") AS computed LIMIT 1"), 60s, seed(), seen);
+  ASSERT_TRUE(report);
+  EXPECT_NE(report->find("wrong result"), std::string::npos) << *report;
+}
+
+}  // namespace
+}  // namespace matview::trial
