@@ -9,6 +9,7 @@
 #include <matview/graph.hpp>
 #include <matview/history.hpp>
 #include <matview/identifier.hpp>
+#include <matview/incremental.hpp>
 #include <matview/interval.hpp>
 #include <matview/jobs.hpp>
 #include <matview/log.hpp>

@@ -23,7 +23,7 @@ struct index_definition {
 enum class view_kind {
   native,       ///< A MATERIALIZED VIEW: REFRESH computes all of it.
   incremental,  ///< A plain view over a table that changes are applied to: see incremental.hpp.
-  automatic,    ///< incremental if the query can be maintained so, else native. The report says why.
+  automatic,  ///< incremental if the query can be maintained so, else native. The report says why.
 };
 
 /// Options of create_matview().

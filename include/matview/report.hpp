@@ -42,7 +42,7 @@ struct refresh_report {
   std::optional<std::int64_t> rows_before = {};        ///< As far as the planner knew.
   std::optional<std::int64_t> rows = {};               ///< Rows now in the view, if it holds data.
   std::int64_t bytes = 0;                              ///< Size on disk with indexes and TOAST.
-  int lock_waits = 0;     ///< How often it gave way to those who held the view, and tried again.
+  int lock_waits = 0;        ///< How often it gave way to those who held the view, and tried again.
   bool incremental = false;  ///< Whether it is an incremental view.
   std::string care = {};  ///< What was done after the commit and why, or why not: see care_options.
 };

@@ -32,6 +32,10 @@ struct command {
 command add_create(CLI::App& app);
 command add_refresh(CLI::App& app);
 command add_drop(CLI::App& app);
+command add_explain(CLI::App& app);
+command add_verify(CLI::App& app);
+command add_convert(CLI::App& app);
+command add_index_commands(CLI::App& app);
 command add_list(CLI::App& app);
 command add_status(CLI::App& app);
 command add_graph(CLI::App& app);

@@ -1,4 +1,5 @@
 #include "cli/command.hpp"
+#include "cli/index_columns.hpp"
 #include "cli/input_file.hpp"
 #include "cli/report_table.hpp"
 #include <matview/identifier.hpp>
@@ -27,41 +28,6 @@ struct create_arguments {
   std::string kind = "native";
   timeout_options timeouts;
 };
-
-std::string trimmed(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  return std::string(text);
-}
-
-// `day, airport` as columns.
-index_definition index_of(const std::string& columns, bool unique) {
-  index_definition out{.columns = {}, .unique = unique};
-  std::string column;
-  for (const char c : columns + ',') {
-    if (c == ',') {
-      out.columns.push_back(trimmed(std::exchange(column, {})));
-    } else {
-      column += c;
-    }
-  }
-  return out;
-}
-
-// Says --index where it is wrong: the columns' own check knows only names.
-CLI::Validator columns() {
-  const auto why = [](const std::string& text) {
-    try {
-      for (const std::string& column : index_of(text, false).columns) {
-        static_cast<void>(identifier::parse(column));
-      }
-      return std::string();
-    } catch (const error& wrong) {
-      return std::string(wrong.what());
-    }
-  };
-  return CLI::Validator(why, "");
-}
 
 // Says in which file the fault is, when it is in one.
 error in_file(const create_arguments& given, const error& failed) {

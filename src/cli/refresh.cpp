@@ -1,6 +1,8 @@
 #include "cli/command.hpp"
 #include "cli/refresh_many.hpp"
 #include "cli/report_table.hpp"
+#include "cli/run.hpp"
+#include <matview/incremental.hpp>
 #include <matview/views.hpp>
 
 #include <fmt/format.h>
@@ -76,7 +78,29 @@ exit_code refresh_named(const refresh_arguments& given, const context& with) {
                        report_table());
 }
 
+asio::awaitable<void> together_into(const std::vector<std::string>& names,
+                                    const refresh_options& options, table& into) {
+  const std::vector<refresh_report> reports = co_await arefresh_together(names, options);
+  for (const refresh_report& report : reports) add_report(into, report);
+}
+
+// All of them change at one moment, on one snapshot.
+exit_code refresh_atomically(const refresh_arguments& given, const context& with) {
+  if (given.which.all == !given.which.names.empty() || !given.which.schemas.empty() ||
+      given.which.with_upstream || given.which.with_downstream || given.dry_run) {
+    throw error(errc::invalid_option,
+                "--atomic refreshes the incremental views that are named, or all of them",
+                {.hint = "matview refresh --all --atomic"});
+  }
+  table done = report_table();
+  run_interruptibly(with.screen, "refreshing together",
+                    together_into(given.which.names, options_of(given, with), done));
+  write_result(done.text(with.options.format), work_is_done);
+  return exit_code::done;
+}
+
 exit_code refresh(const refresh_arguments& given, const context& with) {
+  if (given.atomic) return refresh_atomically(given, with);
   if (given.cancel) return cancel_named(given, with);
   check_selection(given);
   if (!needs_graph(given)) return refresh_named(given, with);
@@ -137,6 +161,9 @@ void add_manner(CLI::App& parser, refresh_arguments& into) {
   parser.add_flag("--no-care", into.no_care, "No ANALYZE or VACUUM afterwards");
   parser.add_flag("--no-history", into.no_history,
                   "Do not make the schema matview for the history where it is missing");
+  parser.add_flag(
+      "--atomic", into.atomic,
+      "Incremental views alone, with --all or names: in one transaction on one snapshot");
   parser.add_flag("--cancel", into.cancel, "Stop the refreshes of these views that run, wherever");
 }
 

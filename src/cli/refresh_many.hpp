@@ -22,6 +22,7 @@ struct refresh_arguments {
   bool no_care = false;
   bool no_history = false;
   bool cancel = false;
+  bool atomic = false;
   timeout_options timeouts;
 };
 

@@ -146,9 +146,19 @@ std::vector<followed_column> key_graph::add_query(const select_statement* query)
   return out;
 }
 
+std::set<std::string> key_graph::vertices_since(std::size_t before) const {
+  return {vertices_.begin() + static_cast<long>(before), vertices_.end()};
+}
+
 std::vector<followed_column> key_graph::add_block(const select_statement* query) {
+  const std::size_t before = vertices_.size();
   for (std::size_t i = 0; i < query->n_from_clause; ++i) add_from(query->from_clause[i]);
-  for (const node* condition : conjuncts(query->where_clause)) add_condition(condition);
+  // Of a correlated subquery a condition on the outer tables alone says nothing about them.
+  const std::set<std::string> own = vertices_since(before);
+  for (const node* condition : conjuncts(query->where_clause)) {
+    add_condition(condition, own);
+    add_sub_links(condition, true);
+  }
   const auto below = [this](std::size_t count, node** items) {
     for (std::size_t i = 0; i < count; ++i) add_sub_links(items[i], false);
   };
@@ -190,8 +200,18 @@ void key_graph::add_join(const PgQuery__JoinExpr* join) {
   };
   const std::set<std::string> left(at(before), at(middle));
   const std::set<std::string> right(at(middle), vertices_.end());
-  for (const node* condition : conjuncts(join->quals)) add_condition(condition);
+  // ON of an outer join says nothing about the rows of the preserved side alone.
   const auto type = join->jointype;
+  std::set<std::string> scope = left;
+  if (type == PG_QUERY__JOIN_TYPE__JOIN_LEFT) scope.clear();
+  if (type != PG_QUERY__JOIN_TYPE__JOIN_RIGHT) scope.insert(right.begin(), right.end());
+  for (const node* condition : conjuncts(join->quals)) {
+    const bool one_side_of_full =
+        type == PG_QUERY__JOIN_TYPE__JOIN_FULL && !touches_both(condition, left, right);
+    if (!one_side_of_full) add_condition(condition, scope);
+    // Where it is not true the row is there all the same.
+    add_sub_links(condition, type == PG_QUERY__JOIN_TYPE__JOIN_INNER);
+  }
   if (type == PG_QUERY__JOIN_TYPE__JOIN_FULL) note_merged(join, left, right);
   if (type == PG_QUERY__JOIN_TYPE__JOIN_LEFT || type == PG_QUERY__JOIN_TYPE__JOIN_FULL) {
     nulled_.insert(right.begin(), right.end());
@@ -199,6 +219,18 @@ void key_graph::add_join(const PgQuery__JoinExpr* join) {
   if (type == PG_QUERY__JOIN_TYPE__JOIN_RIGHT || type == PG_QUERY__JOIN_TYPE__JOIN_FULL) {
     nulled_.insert(left.begin(), left.end());
   }
+}
+
+bool key_graph::touches_both(const node* condition, const std::set<std::string>& left,
+                             const std::set<std::string>& right) const {
+  const node* expression = followed(condition);
+  if (expression == nullptr) return false;
+  const std::set<std::string> on = aliases_in(expression);
+  const auto any_in = [&on](const std::set<std::string>& side) {
+    return std::any_of(on.begin(), on.end(),
+                       [&](const std::string& one) { return side.contains(one); });
+  };
+  return any_in(left) && any_in(right);
 }
 
 void key_graph::note_merged(const PgQuery__JoinExpr* join, const std::set<std::string>& left,
@@ -226,15 +258,20 @@ void key_graph::note_merged(const PgQuery__JoinExpr* join, const std::set<std::s
   }
 }
 
-void key_graph::add_condition(const node* condition) {
-  add_sub_links(condition, true);
-  node* expression = followed(condition);
-  if (expression == nullptr) return;
+// A condition holds between its vertices where one of `scope` has a part.
+void key_graph::keep(node* expression, const std::set<std::string>& scope, bool equality) {
   std::set<std::string> on = aliases_in(expression);
-  const bool nullable = std::any_of(
-      on.begin(), on.end(), [this](const std::string& one) { return nulled_.contains(one); });
-  if (on.empty() || (nullable && !is_strict(expression))) return;
-  conditions_.push_back({expression, std::move(on), is_equality(condition)});
+  const auto any_in = [&on](const std::set<std::string>& those) {
+    return std::any_of(on.begin(), on.end(),
+                       [&](const std::string& one) { return those.contains(one); });
+  };
+  if (!any_in(scope) || (any_in(nulled_) && !is_strict(expression))) return;
+  conditions_.push_back({expression, std::move(on), equality});
+}
+
+void key_graph::add_condition(const node* condition, const std::set<std::string>& scope) {
+  node* expression = followed(condition);
+  if (expression != nullptr) keep(expression, scope, is_equality(condition));
 }
 
 bool key_graph::cannot_be_null(const node* expression) const {
@@ -247,7 +284,7 @@ bool key_graph::cannot_be_null(const node* expression) const {
 // `x IN (SELECT y ...)` ties x to y where it must be true; elsewhere it may also be NULL, because
 // of a NULL that is not tied to anything.
 void key_graph::add_in(const PgQuery__SubLink* sub, const std::vector<followed_column>& columns,
-                       bool must_hold) {
+                       const std::set<std::string>& scope, bool must_hold) {
   if (sub->sub_link_type != PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK || sub->testexpr == nullptr)
     return;
   if (sub->n_oper_name > 0 && string_of(sub->oper_name[sub->n_oper_name - 1]) != "=") return;
@@ -262,11 +299,7 @@ void key_graph::add_in(const PgQuery__SubLink* sub, const std::vector<followed_c
     if (left == nullptr || right == nullptr) continue;
     if (!must_hold && (tested.size() > 1 || !cannot_be_null(left) || !cannot_be_null(right)))
       continue;
-    node* both = make_equal(in_.memory, left, right);
-    std::set<std::string> on = aliases_in(both);
-    const bool nullable = std::any_of(
-        on.begin(), on.end(), [this](const std::string& one) { return nulled_.contains(one); });
-    if (!on.empty() && (!nullable || is_strict(both))) conditions_.push_back({both, on, true});
+    keep(make_equal(in_.memory, left, right), scope, true);
   }
 }
 
@@ -276,8 +309,9 @@ void key_graph::add_sub_links(const node* expression, bool must_hold) {
     const auto* sub = as<PgQuery__SubLink>(message, pg_query__sub_link__descriptor);
     if (sub == nullptr) return message->descriptor != &pg_query__select_stmt__descriptor;
     if (sub->testexpr != nullptr) add_sub_links(sub->testexpr, false);
+    const std::size_t before = vertices_.size();
     const std::vector<followed_column> columns = add_query(select_of(sub->subselect));
-    add_in(sub, columns, must_hold && sub == whole);
+    add_in(sub, columns, vertices_since(before), must_hold && sub == whole);
     return false;
   });
 }

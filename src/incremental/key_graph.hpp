@@ -68,12 +68,16 @@ class key_graph final {
   std::vector<followed_column> add_block(const select_statement* query);
   void add_from(const node* item);
   void add_join(const PgQuery__JoinExpr* join);
-  void add_condition(const node* condition);
+  void add_condition(const node* condition, const std::set<std::string>& scope);
   void add_sub_links(const node* expression, bool must_hold);
   void add_in(const PgQuery__SubLink* sub, const std::vector<followed_column>& columns,
-              bool must_hold);
+              const std::set<std::string>& scope, bool must_hold);
+  void keep(node* expression, const std::set<std::string>& scope, bool equality);
+  [[nodiscard]] std::set<std::string> vertices_since(std::size_t before) const;
   void note_merged(const PgQuery__JoinExpr* join, const std::set<std::string>& left,
                    const std::set<std::string>& right);
+  [[nodiscard]] bool touches_both(const node* condition, const std::set<std::string>& left,
+                                  const std::set<std::string>& right) const;
   [[nodiscard]] bool cannot_be_null(const node* expression) const;
 
   const query_context& in_;

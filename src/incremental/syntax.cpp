@@ -128,10 +128,68 @@ node* copy(arena& in, const node* tree) {
   return reinterpret_cast<node*>(unpacked(in, pg_query__node__descriptor, packed(&tree->base)));
 }
 
+namespace {
+
+// Whether the node is printed without parentheses although what stands beside it may bind tighter.
+bool is_loose(const node* expression) {
+  if (expression == nullptr) return false;
+  switch (expression->node_case) {
+    case PG_QUERY__NODE__NODE_BOOL_EXPR:
+    case PG_QUERY__NODE__NODE_NULL_TEST:
+    case PG_QUERY__NODE__NODE_BOOLEAN_TEST:
+    case PG_QUERY__NODE__NODE_A_EXPR:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// `(x)`: a row of one item without the word ROW is just that to the parser.
+void enclose(arena& in, node*& expression) {
+  if (!is_loose(expression)) return;
+  node* out = in.make<node>(pg_query__node__init);
+  out->node_case = PG_QUERY__NODE__NODE_ROW_EXPR;
+  out->row_expr = in.make<PgQuery__RowExpr>(pg_query__row_expr__init);
+  out->row_expr->row_format = PG_QUERY__COERCION_FORM__COERCE_IMPLICIT_CAST;
+  out->row_expr->n_args = 1;
+  out->row_expr->args = in.array({expression});
+  expression = out;
+}
+
+// libpg_query's deparser forgets parentheses: `(a AND b)::text` comes back as `a AND b::text`.
+void enclose_operands(arena& in, select_statement* query) {
+  walk(&query->base, [&](ProtobufCMessage* message) {
+    if (auto* cast = as<PgQuery__TypeCast>(message, pg_query__type_cast__descriptor)) {
+      enclose(in, cast->arg);
+    } else if (auto* both = as<PgQuery__AExpr>(message, pg_query__a__expr__descriptor)) {
+      enclose(in, both->lexpr);
+      enclose(in, both->rexpr);
+    } else if (auto* null = as<PgQuery__NullTest>(message, pg_query__null_test__descriptor)) {
+      enclose(in, null->arg);
+    } else if (auto* truth =
+                   as<PgQuery__BooleanTest>(message, pg_query__boolean_test__descriptor)) {
+      enclose(in, truth->arg);
+    } else if (auto* collate =
+                   as<PgQuery__CollateClause>(message, pg_query__collate_clause__descriptor)) {
+      enclose(in, collate->arg);
+    } else if (auto* some = as<PgQuery__BoolExpr>(message, pg_query__bool_expr__descriptor)) {
+      for (std::size_t i = 0; i < some->n_args; ++i) {
+        if (bool_expr(some->args[i]) != nullptr) enclose(in, some->args[i]);
+      }
+    }
+    return true;
+  });
+}
+
+}  // namespace
+
 std::string print(const select_statement* query) {
+  arena memory;
+  select_statement* enclosed = copy(memory, query);
+  enclose_operands(memory, enclosed);
   PgQuery__Node statement = PG_QUERY__NODE__INIT;
   statement.node_case = PG_QUERY__NODE__NODE_SELECT_STMT;
-  statement.select_stmt = const_cast<select_statement*>(query);  // NOLINT: it is only read
+  statement.select_stmt = enclosed;
   PgQuery__RawStmt raw = PG_QUERY__RAW_STMT__INIT;
   raw.stmt = &statement;
   PgQuery__RawStmt* statements[] = {&raw};

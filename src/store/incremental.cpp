@@ -123,13 +123,14 @@ asio::awaitable<std::string> settings_now(pg::connection& on) {
 }
 
 asio::awaitable<incremental_refresh> run_refresh(pg::connection& on, std::string quoted,
-                                                 std::string wish) {
+                                                 std::string wish, bool locked) {
   std::vector<pg::parameter> values;
   values.emplace_back(std::move(quoted));
   values.emplace_back(std::move(wish));
+  values.emplace_back(locked ? "true" : "false");
   const pg::result done = co_await on.query(
       "SELECT mode, reason, coalesce(rows, 0), log_rows "
-      "FROM matview.refresh($1::pg_catalog.regclass, $2)",
+      "FROM matview.refresh($1::pg_catalog.regclass, $2, $3::pg_catalog.bool)",
       std::move(values));
   incremental_refresh out{
       .mode = done.string(0, 0), .reason = done.string(0, 1), .rows = done.integer(0, 2)};

@@ -73,9 +73,10 @@ asio::awaitable<std::int64_t> oid_in_schema(pg::connection& on, std::string name
 /// view was made: a JSON object.
 asio::awaitable<std::string> settings_now(pg::connection& on);
 
-/// Runs matview.refresh() as the connection's next statement.
+/// Runs matview.refresh() as the connection's next statement. `locked`: the transaction is
+/// REPEATABLE READ, and its tables were locked before its snapshot was taken.
 asio::awaitable<incremental_refresh> run_refresh(pg::connection& on, std::string quoted,
-                                                 std::string wish);
+                                                 std::string wish, bool locked = false);
 
 /// Removes what all views have taken in from the logs; how many rows.
 asio::awaitable<std::int64_t> prune_logs(pg::connection& on);

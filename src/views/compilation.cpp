@@ -29,8 +29,7 @@ asio::awaitable<compilation> compile_on(pg::connection& on, store::query_facts f
     incremental::compile_result result = incremental::compile(input);
     if (const auto* wanted = std::get_if<incremental::needs_types>(&result)) {
       const std::string query = wanted->query;
-      std::vector<store::column_facts> types =
-          co_await store::read_types(on, std::string(query));
+      std::vector<store::column_facts> types = co_await store::read_types(on, std::string(query));
       input.types.insert_or_assign(query, std::move(types));
       continue;
     }

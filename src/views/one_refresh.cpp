@@ -277,13 +277,13 @@ std::string wish_of(const refresh_options& options) {
   }
 }
 
-refresh_mode mode_named(std::string_view name) {
+}  // namespace
+
+refresh_mode mode_named(std::string_view name) noexcept {
   if (name == "incremental") return refresh_mode::incremental;
   if (name == "full") return refresh_mode::full;
   return name == "diff" ? refresh_mode::diff : refresh_mode::none;
 }
-
-}  // namespace
 
 // An incremental view: the database does it, and one_refresh keeps the history. `first` is what
 // act() has read.

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace matview::views {
@@ -51,6 +52,9 @@ struct recompile_needed {
 
 /// Which mode `automatic` means for this view now: choose_mode() by what is known of it.
 asio::awaitable<chosen_mode> mode_now(pg::connection& on, appearance looks);
+
+/// By the word that matview.refresh() answers; none if it is no mode. Pure.
+[[nodiscard]] refresh_mode mode_named(std::string_view name) noexcept;
 
 /// A row of the history for this request, to be filled in.
 [[nodiscard]] refresh_record record_of(const refresh_request& request);

@@ -1,17 +1,27 @@
+#include "trial/connection.hpp"
 #include "trial/runtime.hpp"
+#include <matview/matview.hpp>
+
+#include <string>
 
 namespace matview::trial {
 
-// To be completed when the library has it:
-//   configure({{"default", url}});
-//   const auto report = create_matview(name, sql, {.kind = view_kind::automatic});
-//   return {.incremental = .., .reason = ..};
-// and `program` from what `matview explain` shows. Until then everything is refused, and the trials
-// of the library are skipped because they saw no incremental view.
 runtime library_runtime() {
   runtime result;
-  result.create = [](const std::string&, const std::string&, const std::string&) -> creation {
-    return {.incremental = false, .reason = "the library has no incremental views yet"};
+  result.create = [](const std::string& url, const std::string& name,
+                     const std::string& sql) -> creation {
+    configure({{"default", url}});
+    const refresh_report report = create_matview(name, sql, {.kind = view_kind::automatic});
+    configure({});
+    return {.incremental = report.incremental, .reason = report.reason};
+  };
+  result.program = [](connection& on, const std::string& view) -> std::string {
+    return on.query_one(
+        "SELECT (program ->> 'mechanism') || E'\\n' || (program ->> 'apply') || E'\\n' || "
+        "(SELECT string_agg((p ->> 'mask') || ': ' || (p ->> 'sql'), E'\\n') FROM "
+        "jsonb_array_elements(program -> 'pieces') p) FROM matview.incremental "
+        "WHERE view::oid = to_regclass('" +
+        view + "')");
   };
   return result;
 }

@@ -1,0 +1,187 @@
+#include "pg/transaction.hpp"
+#include "store/history.hpp"
+#include "store/incremental.hpp"
+#include "views/incremental_parts.hpp"
+#include "views/incremental_session.hpp"
+#include "views/one_refresh.hpp"
+#include "views/operation.hpp"
+#include "views/session.hpp"
+#include <matview/identifier.hpp>
+#include <matview/incremental.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+namespace matview {
+
+namespace views {
+
+namespace {
+
+constexpr int tries = 5;
+
+// Each after those whose storage it reads. What is made from each other in a circle cannot be.
+std::vector<incremental_names> in_order(std::vector<incremental_names> views) {
+  std::vector<incremental_names> out;
+  std::set<std::string> left;
+  for (const incremental_names& one : views) left.insert(fmt::format("matview.storage_{}", one.id));
+  while (!views.empty()) {
+    const auto next = std::find_if(views.begin(), views.end(), [&](const incremental_names& one) {
+      return std::none_of(one.bases.begin(), one.bases.end(),
+                          [&](const std::string& base) { return left.contains(base); });
+    });
+    if (next == views.end()) throw error(errc::invalid_option, "the views depend on each other");
+    left.erase(fmt::format("matview.storage_{}", next->id));
+    out.push_back(std::move(*next));
+    views.erase(next);
+  }
+  return out;
+}
+
+// A program that does not fit any more.
+struct outdated {
+  std::string view;
+};
+
+asio::awaitable<void> note(pg::connection& on, const incremental_names& view,
+                           const refresh_options& options, const refresh_report& report,
+                           std::int64_t began) {
+  const refresh_request request{identifier::parse("v"), options,
+                                statement_settings("", std::nullopt, std::nullopt)};
+  refresh_record row = record_of(request);
+  const std::size_t dot = view.shown.find('.');
+  row.schema = view.shown.substr(0, dot);
+  row.name = view.shown.substr(dot + 1);
+  std::vector<pg::parameter> values;
+  values.emplace_back(view.quoted);
+  const pg::result oid = co_await on.query(
+      "SELECT $1::pg_catalog.regclass::pg_catalog.oid::pg_catalog.int8", std::move(values));
+  row.oid = oid.integer(0, 0);
+  row.mode = report.mode;
+  row.reason = report.reason;
+  row.started = refresh_record::time_point(std::chrono::microseconds(began));
+  if (report.mode == refresh_mode::none) row.outcome = history_outcome::skipped;
+  co_await store::remember(on, row, std::string());
+  co_await store::record(on, std::move(row), 0);
+}
+
+asio::awaitable<std::vector<refresh_report>> refresh_in(pg::transaction& in,
+                                                        const std::vector<incremental_names>& views,
+                                                        const refresh_options& options) {
+  std::set<std::string> bases;
+  for (const incremental_names& view : views) bases.insert(view.bases.begin(), view.bases.end());
+  std::vector<std::string> all(bases.begin(), bases.end());
+  co_await begin_on_one_snapshot(in, std::move(all), "matview refresh together");
+  const statement_settings settings("matview refresh together", options.statement_timeout,
+                                    options.lock_timeout);
+  const auto began = co_await in.run(settings.set_local(false) + moment());
+  std::vector<refresh_report> out;
+  for (const incremental_names& view : views) {
+    const stopwatch watch;
+    const store::incremental_refresh done =
+        co_await store::run_refresh(in.on(), std::string(view.quoted), std::string("auto"), true);
+    if (done.mode == "recompile") throw outdated{view.quoted};
+    refresh_report report;
+    report.view = view.shown;
+    report.mode = mode_named(done.mode);
+    report.reason = done.reason;
+    report.incremental = true;
+    out.push_back(watch.finished(std::move(report)));
+  }
+  // The history last: a refresh refuses to run behind what its own transaction has written.
+  if (began.back().boolean(0, 2)) {
+    for (std::size_t i = 0; i < views.size(); ++i) {
+      co_await note(in.on(), views[i], options, out[i], began.back().integer(0, 0));
+    }
+  }
+  co_return out;
+}
+
+asio::awaitable<std::vector<identifier>> all_incremental(pg::connection& on) {
+  const auto found = co_await on.run(
+      "SELECT n.nspname || '.' || c.relname FROM matview.incremental i "
+      "JOIN pg_catalog.pg_class c ON c.oid = i.view::pg_catalog.oid "
+      "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname <> 'matview' "
+      "ORDER BY i.id");
+  std::vector<identifier> out;
+  for (int row = 0; row < found.back().rows(); ++row) {
+    out.push_back(identifier::parse(found.back().text(row, 0)));
+  }
+  if (out.empty()) throw error(errc::view_not_found, "there is no incremental view");
+  co_return out;
+}
+
+asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
+                                                         std::vector<identifier> names,
+                                                         refresh_options options) {
+  std::vector<incremental_names> views;
+  if (names.empty()) names = co_await all_incremental(on);
+  for (const identifier& name : names) {
+    incremental_names view = co_await names_of(on, name);
+    const bool twice =
+        std::any_of(views.begin(), views.end(), [&](const auto& one) { return one.id == view.id; });
+    if (!twice) views.push_back(std::move(view));
+  }
+  views = in_order(std::move(views));
+  const auto work = [&](pg::transaction& in) { return refresh_in(in, views, options); };
+  for (int tried = 1;; ++tried) {
+    std::string recompiled;
+    std::optional<error> failure;
+    std::vector<refresh_report> reports;
+    try {
+      reports = co_await pg::in_transaction(on, work);
+    } catch (const outdated& one) {
+      recompiled = one.view;
+    } catch (const error& failed) {
+      failure = failed;
+    }
+    if (recompiled.empty() && !failure) {
+      co_await store::prune_logs(on);
+      co_return reports;
+    }
+    // Another refresh of one of them came first (40001), or a deadlock was broken.
+    const bool again =
+        failure && (failure->sqlstate() == "40001" || failure->sqlstate() == "40P01");
+    if (tried == tries || (failure && !again)) {
+      throw failure ? error(*failure) : error(errc::server_error, recompiled + " is being changed");
+    }
+    if (recompiled.empty()) continue;
+    co_await recompile(on, std::string(recompiled));
+    const auto fill = [&](pg::transaction& in) -> asio::awaitable<bool> {
+      co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
+      co_await store::run_refresh(in.on(), std::string(recompiled), std::string("full"));
+      co_return true;
+    };
+    co_await pg::in_transaction(on, fill);
+  }
+}
+
+asio::awaitable<std::vector<refresh_report>> together_anywhere(std::vector<std::string> names,
+                                                               refresh_options options) {
+  std::vector<identifier> views;
+  for (const std::string& name : names) views.push_back(identifier::parse(name));
+  session where{std::nullopt, options.database, options.log};
+  const auto work = [&](pg::connection& on) { return together_on(on, views, options); };
+  co_return co_await on_session(std::move(where), work);
+}
+
+}  // namespace
+
+}  // namespace views
+
+asio::awaitable<std::vector<refresh_report>> arefresh_together(std::vector<std::string> names,
+                                                               refresh_options options) {
+  return views::isolated(views::together_anywhere(std::move(names), std::move(options)));
+}
+
+std::vector<refresh_report> refresh_together(const std::vector<std::string>& names,
+                                             const refresh_options& options) {
+  return pg::run_sync(arefresh_together(names, options));
+}
+
+}  // namespace matview

@@ -1,0 +1,95 @@
+#include "pg/transaction.hpp"
+#include "store/incremental.hpp"
+#include "views/incremental_session.hpp"
+#include "views/session.hpp"
+#include "views/statements.hpp"
+#include <matview/identifier.hpp>
+#include <matview/incremental.hpp>
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace matview {
+
+namespace views {
+
+namespace {
+
+constexpr std::string_view difference = R"(
+  WITH missing AS MATERIALIZED (SELECT * FROM {1} EXCEPT ALL SELECT * FROM {0}),
+  unexpected AS MATERIALIZED (SELECT * FROM {0} EXCEPT ALL SELECT * FROM {1})
+  SELECT (SELECT count(*) FROM missing), (SELECT count(*) FROM unexpected), s.word
+  FROM (SELECT NULL AS word
+        UNION ALL (SELECT 'missing ' || m::text FROM missing AS m LIMIT {2})
+        UNION ALL (SELECT 'unexpected ' || u::text FROM unexpected AS u LIMIT {2})) AS s)";
+
+// Applies what has not been applied yet and compares, all on the snapshot of the transaction.
+asio::awaitable<verify_report> compare_in(pg::transaction& in, const incremental_names& view,
+                                          int samples) {
+  co_await begin_on_one_snapshot(in, view.bases, "matview verify");
+  const store::incremental_refresh applied =
+      co_await store::run_refresh(in.on(), std::string(view.quoted), std::string("auto"), true);
+  verify_report out;
+  out.view = view.shown;
+  if (applied.mode == "recompile") {
+    throw error(errc::server_error, "its tables were changed: " + applied.reason,
+                {.hint = "refresh it first, which makes it ready again"});
+  }
+  const auto found =
+      co_await in.run(fmt::format(fmt::runtime(difference), view.quoted, view.definition, samples));
+  const pg::result& rows = found.back();
+  out.missing = rows.integer(0, 0);
+  out.unexpected = rows.integer(0, 1);
+  for (int row = 0; row < rows.rows(); ++row) {
+    if (!rows.is_null(row, 2)) out.samples.push_back(rows.string(row, 2));
+  }
+  co_return out;
+}
+
+asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
+                                         verify_options options) {
+  const incremental_names view = co_await names_of(on, name);
+  const auto compare = [&](pg::transaction& in) -> asio::awaitable<verify_report> {
+    if (options.statement_timeout) {
+      const statement_settings settings("matview verify", options.statement_timeout, std::nullopt);
+      co_await in.run(settings.set_local(false));
+    }
+    co_return co_await compare_in(in, view, options.samples);
+  };
+  verify_report out = co_await pg::in_transaction(on, compare);
+  if (out.right() || !options.repair) co_return out;
+  const auto repair = [&](pg::transaction& in) -> asio::awaitable<bool> {
+    co_await in.run(
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
+        "SET LOCAL application_name = 'matview repair'");
+    const store::incremental_refresh made =
+        co_await store::run_refresh(in.on(), std::string(view.quoted), std::string("full"));
+    co_return made.mode != "none";
+  };
+  out.repaired = co_await pg::in_transaction(on, repair);
+  co_return out;
+}
+
+asio::awaitable<verify_report> verify_anywhere(std::string name, verify_options options) {
+  const identifier view = identifier::parse(name);
+  session where{std::nullopt, options.database, options.log};
+  const auto work = [&](pg::connection& on) { return verify_on(on, view, options); };
+  co_return co_await on_session(std::move(where), work);
+}
+
+}  // namespace
+
+}  // namespace views
+
+asio::awaitable<verify_report> averify_matview(std::string_view name, verify_options options) {
+  return views::isolated(views::verify_anywhere(std::string(name), std::move(options)));
+}
+
+verify_report verify_matview(std::string_view name, const verify_options& options) {
+  return pg::run_sync(averify_matview(name, options));
+}
+
+}  // namespace matview
