@@ -708,8 +708,14 @@ BEGIN
           RAISE SQLSTATE 'MV001';
         END IF;
         EXIT;
-      EXCEPTION WHEN SQLSTATE 'MV001' THEN
-        NULL;
+      EXCEPTION
+        WHEN SQLSTATE 'MV001' THEN
+          NULL;
+        -- The log has images of rows that were there only for a while: what the query makes of one may be an error
+        -- (a division by zero) that it never makes of the rows that are there.
+        WHEN data_exception THEN
+          because := format('a row that was there in between cannot be computed: %s', SQLERRM);
+          EXIT;
       END;
       -- Another table was changed since we looked.
       IF attempt = 10 THEN
