@@ -327,6 +327,22 @@ TEST_F(IncrementalCatalog, IsFoundWhereItsCreationWasCutOff) {
   EXPECT_EQ(told(doctor()), "");
 }
 
+TEST_F(IncrementalCatalog, DoesNotKeepOthersFromBeingMadeWhenItIsNotWhole) {
+  db.execute("CREATE TABLE u AS SELECT * FROM t");
+  make_sums();
+  db.execute("DROP TABLE t CASCADE");
+  make("w", "SELECT same, count(*) AS n FROM u GROUP BY same");
+  EXPECT_EQ(count("v"), "10") << "it still shows what it held";
+  drop_matview("v");
+  EXPECT_FALSE(exists("matview.storage_1"));
+  db.execute(
+      "ALTER VIEW w RENAME TO matview_new_2; ALTER VIEW matview_new_2 SET SCHEMA matview;"
+      "UPDATE matview.incremental SET watermark = NULL, last_refresh = now() - interval '2 hours'");
+  make("x", "SELECT same, count(*) AS n FROM u GROUP BY same");
+  EXPECT_FALSE(exists("matview.storage_2"));
+  EXPECT_EQ(told(doctor()), "");
+}
+
 // ---- schedules, and refreshing when there is need
 
 TEST_F(IncrementalCatalog, IsRefreshedByASchedule) {
