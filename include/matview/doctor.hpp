@@ -46,6 +46,10 @@ enum class finding_kind {
   index_only_scans_lost,   ///< Its pages are not marked all-visible.
   bloat,                   ///< It takes much more space than its rows.
   stale_statistics,        ///< The planner's statistics are older than the data.
+  capture_incomplete,      ///< Not all changes of an incremental view's tables are captured.
+  detached,                ///< Changes are not kept for an incremental view any more.
+  growing_log,             ///< An incremental view that is not refreshed makes a log grow.
+  leftovers,               ///< Parts of an incremental view that is not there, or not whole.
   unused,                  ///< Nobody reads it and nothing depends on it.
 };
 
@@ -59,7 +63,8 @@ enum class finding_kind {
 struct finding {
   severity level = severity::note;
   finding_kind kind = finding_kind::unused;
-  std::string object = {};  ///< `schema.view`, quoted where SQL needs it, or `schedule NAME`.
+  std::string object = {};  ///< `schema.view`, quoted where SQL needs it, or `schedule NAME`, or of
+                            ///< leftovers `matview.incremental ID`.
   std::string what = {};    ///< What is so, as a sentence.
   std::string why = {};     ///< Why it matters.
   std::string mend = {};    ///< SQL that mends it, or empty where no SQL does.

@@ -15,14 +15,16 @@ namespace matview {
 
 /// What a node of the graph is in the database.
 enum class node_kind {
-  materialized_view,  ///< What refreshes are about.
+  materialized_view,  ///< What refreshes are about, native ones,
+  incremental_view,   ///< and incremental ones: in the database a plain view over a table.
   view,               ///< A plain view: looked through.
   table,              ///< Also a partitioned one.
   foreign_table,      ///< What stands behind it is not seen.
   function,           ///< Looked through if its body is BEGIN ATOMIC; see graph_node::opaque.
 };
 
-/// `materialized view`, `view`, `table`, `foreign table` or `function`. Never fails.
+/// `materialized view`, `incremental view`, `view`, `table`, `foreign table` or `function`. Never
+/// fails.
 [[nodiscard]] std::string_view to_string(node_kind kind) noexcept;
 
 /// How it is known that one thing depends on another.
@@ -46,6 +48,11 @@ struct graph_node {
   bool in_path = false;    ///< Whether the session means it by its name alone.
   bool opaque = false;     ///< A function whose body cannot be read for what it depends on.
   std::optional<std::int64_t> bytes = {};  ///< Of a materialized view: as in matview_info.
+
+  /// Whether it is a materialized view of either kind: what is refreshed.
+  [[nodiscard]] bool refreshable() const noexcept {
+    return kind == node_kind::materialized_view || kind == node_kind::incremental_view;
+  }
 
   /// `sales.Daily`, `sales."two words"`: as this library takes it, and quoted where it does not.
   [[nodiscard]] std::string display() const;

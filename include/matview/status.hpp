@@ -1,6 +1,7 @@
 #pragma once
 
 #include <matview/log.hpp>
+#include <matview/options.hpp>
 #include <matview/report.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -83,6 +84,7 @@ struct view_status {
 
   std::string schema = {};                 ///< Exactly as the server has it.
   std::string name = {};                   ///< Exactly as the server has it.
+  view_kind kind = view_kind::native;      ///< Never automatic.
   bool populated = false;                  ///< Whether it holds data.
   std::optional<std::int64_t> bytes = {};  ///< With indexes; unset while it is locked.
   std::optional<refresh> last = {};        ///< The last one that was done.

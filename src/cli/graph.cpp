@@ -70,7 +70,7 @@ std::vector<std::string> names_upstream(const view_graph& graph, view_graph::ind
 
 std::string state_of(const graph_node& node) {
   if (!node.accessible) return "closed to this role";
-  if (node.kind != node_kind::materialized_view) return node.opaque ? "not seen through" : "";
+  if (!node.refreshable()) return node.opaque ? "not seen through" : "";
   return node.populated ? "populated" : "not populated";
 }
 
@@ -98,7 +98,7 @@ std::string json_of(const view_graph& graph) {
                      {"name", node.name},
                      {"kind", to_string(node.kind)},
                      {"accessible", node.accessible}};
-    if (node.kind == node_kind::materialized_view) {
+    if (node.refreshable()) {
       one["populated"] = node.populated;
       one["bytes"] = node.bytes ? json::value(*node.bytes) : json::value();
     }
@@ -144,7 +144,7 @@ bool is_declared_for(const view_graph& graph, view_graph::index function) {
   };
   const std::vector<view_graph::index> below = graph.downstream(function);
   return std::all_of(below.begin(), below.end(), [&](view_graph::index at) {
-    return graph.nodes()[at].kind != node_kind::materialized_view || told(at);
+    return !graph.nodes()[at].refreshable() || told(at);
   });
 }
 

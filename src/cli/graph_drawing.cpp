@@ -12,6 +12,8 @@ std::string_view dot_shape(node_kind kind) {
   switch (kind) {
     case node_kind::materialized_view:
       return "box, style=filled";
+    case node_kind::incremental_view:
+      return "box, style=filled, peripheries=2";
     case node_kind::view:
       return "box, style=dashed";
     case node_kind::function:
@@ -41,6 +43,8 @@ brackets mermaid_shape(node_kind kind) {
   switch (kind) {
     case node_kind::materialized_view:
       return {"[", "]"};
+    case node_kind::incremental_view:
+      return {"[[", "]]"};
     case node_kind::view:
       return {"(", ")"};
     case node_kind::function:

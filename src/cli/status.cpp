@@ -32,6 +32,10 @@ std::string name_of(const view_status& view) {
   return view.schema + '.' + view.name;
 }
 
+std::string_view kind_of(const view_status& view) {
+  return view.kind == view_kind::incremental ? "incremental" : "native";
+}
+
 std::string shown(const std::optional<microseconds>& length) {
   return length ? pretty_duration(*length) : "";
 }
@@ -151,6 +155,7 @@ json::value error_value(const view_status& view) {
 json::object values_of(const view_status& view) {
   json::object out{{"schema", view.schema},
                    {"name", view.name},
+                   {"kind", kind_of(view)},
                    {"populated", view.populated},
                    {"freshness", to_string(view.fresh)},
                    {"reason", view.reason},
@@ -189,6 +194,7 @@ std::string shown_last(const view_status& view) {
 record described(const view_status& view) {
   record out;
   out.add("view", name_of(view));
+  out.add("kind", std::string(kind_of(view)));
   out.add("freshness", fmt::format("{}: {}", to_string(view.fresh), view.reason));
   out.add("populated", view.populated ? "yes" : "no");
   out.add("size", shown_size(view));

@@ -132,6 +132,10 @@ std::string_view kind_name(char relkind) noexcept {
   }
 }
 
+std::string_view relation::described() const noexcept {
+  return incremental ? "an incremental view" : kind_name(kind);
+}
+
 asio::awaitable<std::vector<matview_info>> list_matviews(pg::connection& on, std::string schema) {
   const pg::result found = co_await on.query(
       fmt::format(fmt::runtime(list_sql), usable_unique_index, is_incremental, storage_of),

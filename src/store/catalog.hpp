@@ -33,6 +33,9 @@ struct relation {
 
   /// Whether it is one of those that this library refreshes.
   [[nodiscard]] bool is_view() const noexcept { return kind == 'm' || incremental; }
+
+  /// `an incremental view`, or what kind_name() says.
+  [[nodiscard]] std::string_view described() const noexcept;
 };
 
 /// The relation that the session means by `name`, if there is one.

@@ -1,5 +1,6 @@
 #include "store/doctor_catalog.hpp"
 
+#include "store/incremental_catalog.hpp"
 #include <matview/error.hpp>
 
 #include <fmt/format.h>
@@ -25,20 +26,25 @@ select pg_catalog.quote_ident(current_user),
        lateral (select greatest(d.stats_reset, pg_catalog.pg_postmaster_start_time()) as at) as since
  where d.datname = pg_catalog.current_database())";
 
+// `h` is what holds the rows: the view itself, or the storage of an incremental one.
+//
 // What an index needs for REFRESH ... CONCURRENTLY, but for being valid: as in catalog.cpp.
 constexpr std::string_view views_sql = R"(
 select c.oid, n.nspname, c.relname, pg_catalog.format('%I.%I', n.nspname, c.relname),
        pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner)),
        c.relispopulated, index.usable, index.invalid, index.valid,
        pg_catalog.has_database_privilege(c.relowner, pg_catalog.current_database(), 'TEMPORARY'),
-       pg_catalog.pg_has_role(c.relowner, 'USAGE') {maintain},
+       case c.relkind when 'm' then pg_catalog.pg_has_role(c.relowner, 'USAGE') {maintain}
+            else pg_catalog.has_table_privilege(h.oid, 'INSERT')
+                 and pg_catalog.has_table_privilege(h.oid, 'UPDATE')
+                 and pg_catalog.has_table_privilege(h.oid, 'DELETE') end,
        pg_catalog.has_table_privilege(c.oid, 'SELECT'),
-       c.reltuples, c.relallvisible,
+       h.reltuples, h.relallvisible,
        case when not exists (select from pg_catalog.pg_locks l
-                              where l.relation = c.oid and l.mode = 'AccessExclusiveLock'
+                              where l.relation = h.oid and l.mode = 'AccessExclusiveLock'
                                 and l.database = (select d.oid from pg_catalog.pg_database d
                                                    where d.datname = pg_catalog.current_database()))
-            then pg_catalog.pg_relation_size(c.oid)
+            then pg_catalog.pg_relation_size(h.oid)
                  / pg_catalog.current_setting('block_size')::pg_catalog.int8 end,
        (select case when pg_catalog.count(s.avg_width) = pg_catalog.count(*)
                     then pg_catalog.sum(pg_catalog.ceil(s.avg_width::pg_catalog.numeric / a.step)
@@ -46,25 +52,30 @@ select c.oid, n.nspname, c.relname, pg_catalog.format('%I.%I', n.nspname, c.reln
           from (select attname, case attalign when 'd' then 8 when 'i' then 4 when 's' then 2
                                               else 1 end as step
                   from pg_catalog.pg_attribute
-                 where attrelid = c.oid and attnum > 0 and not attisdropped) as a
+                 where attrelid = h.oid and attnum > 0 and not attisdropped) as a
           left join pg_catalog.pg_stats s
-            on s.schemaname = n.nspname and s.tablename = c.relname and s.attname = a.attname),
+            on s.schemaname = h.nspname and s.tablename = h.relname and s.attname = a.attname),
        coalesce((select o.option_value::pg_catalog.float8 / 100
-                   from pg_catalog.pg_options_to_table(c.reloptions) as o
+                   from pg_catalog.pg_options_to_table(h.reloptions) as o
                   where o.option_name = 'fillfactor'), 1),
-       pg_catalog.pg_stat_get_live_tuples(c.oid), pg_catalog.pg_stat_get_dead_tuples(c.oid),
-       pg_catalog.pg_stat_get_mod_since_analyze(c.oid),
-       coalesce(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
-                pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid)) is not null,
-       pg_catalog.pg_stat_get_numscans(c.oid) + coalesce(index.scans, 0),
+       pg_catalog.pg_stat_get_live_tuples(h.oid), pg_catalog.pg_stat_get_dead_tuples(h.oid),
+       pg_catalog.pg_stat_get_mod_since_analyze(h.oid),
+       coalesce(pg_catalog.pg_stat_get_last_analyze_time(h.oid),
+                pg_catalog.pg_stat_get_last_autoanalyze_time(h.oid)) is not null,
+       pg_catalog.pg_stat_get_numscans(h.oid) + coalesce(index.scans, 0),
        (select pg_catalog.count(*)
           from pg_catalog.pg_depend d
           left join pg_catalog.pg_rewrite w
             on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and w.oid = d.objid
          where d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = c.oid
-           and d.deptype = 'n' and w.ev_class is distinct from c.oid)
+           and d.deptype = 'n' and w.ev_class is distinct from c.oid),
+       c.relkind = 'v', pg_catalog.format('%I.%I', h.nspname, h.relname)
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  cross join lateral (
+    select t.*, s.nspname
+      from pg_catalog.pg_class t join pg_catalog.pg_namespace s on s.oid = t.relnamespace
+     where t.oid = case c.relkind when 'm' then c.oid else {storage_of} end) as h
   cross join lateral (
     select coalesce(pg_catalog.bool_or(i.indisvalid and fits), false) as usable,
            pg_catalog.min(i.indexrelid::pg_catalog.regclass::pg_catalog.text)
@@ -74,8 +85,8 @@ select c.oid, n.nspname, c.relname, pg_catalog.format('%I.%I', n.nspname, c.reln
       from pg_catalog.pg_index i,
            lateral (select i.indisunique and i.indimmediate and i.indpred is null
                            and i.indexprs is null as fits) as f
-     where i.indrelid = c.oid) as index
- where c.relkind = 'm'
+     where i.indrelid = h.oid) as index
+ where (c.relkind = 'm' or {is_incremental}) and not {is_helper}
    and case when pg_catalog.cardinality($1::pg_catalog.text[]) > 0
             then c.oid = any (select pg_catalog.to_regclass(q)::pg_catalog.oid
                                 from pg_catalog.unnest($1::pg_catalog.text[]) as q)
@@ -86,11 +97,14 @@ select c.oid, n.nspname, c.relname, pg_catalog.format('%I.%I', n.nspname, c.reln
 
 // The rules that run when a view of $1 is refreshed: its own, and those of the plain views that it
 // reads, down to tables. `role` is whose rights count there: what a plain view reads is read as its
-// owner, or with security_invoker as who refreshes, which is the materialized view's owner.
+// owner, or with security_invoker as who refreshes, which is the materialized view's owner. The
+// query of an incremental view is that of its definition.
 constexpr std::string_view rules_sql = R"(
 with recursive rule (view, owner, class, role, oid) as (
-  select c.oid, c.relowner, c.oid, c.relowner, w.oid
-    from pg_catalog.pg_class c join pg_catalog.pg_rewrite w on w.ev_class = c.oid
+  select c.oid, c.relowner, w.ev_class, c.relowner, w.oid
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_rewrite w
+      on w.ev_class = case c.relkind when 'v' then {definition_of} else c.oid end
    where c.oid = any ($1::pg_catalog.oid[])
   union
   select r.view, r.owner, below.oid,
@@ -344,6 +358,8 @@ view_facts view_at(const pg::result& from, int row) {
   out.analyzed = from.boolean(row, column++);
   out.scans = from.integer(row, column++);
   out.dependents = from.integer(row, column++);
+  out.incremental = from.boolean(row, column++);
+  out.held = from.string(row, column++);
   return out;
 }
 
@@ -413,7 +429,7 @@ asio::awaitable<server_facts> read_server(pg::connection& on) {
 asio::awaitable<std::vector<view_facts>> read_views(pg::connection& on,
                                                     const std::vector<std::string>& quoted_names,
                                                     const std::vector<std::string>& schemas) {
-  std::string sql = with_maintain(views_sql, on.server_version());
+  std::string sql = with_maintain(with_incremental(views_sql), on.server_version());
   auto bound = values(pg::array_literal(quoted_names), pg::array_literal(schemas));
   const pg::result found = co_await on.query(std::move(sql), std::move(bound));
   co_return all<view_facts>(found, view_at);
@@ -427,7 +443,7 @@ std::string oid_array(const std::vector<view_facts>& views) {
 
 asio::awaitable<std::vector<function_facts>> read_functions(pg::connection& on,
                                                             const std::string& views) {
-  std::string sql = std::string(rules_sql) + std::string(functions_sql);
+  std::string sql = with_incremental(rules_sql) + std::string(functions_sql);
   auto bound = values(views);
   const pg::result found = co_await on.query(std::move(sql), std::move(bound));
   co_return all<function_facts>(found, function_at);
@@ -443,7 +459,7 @@ asio::awaitable<std::vector<function_facts>> read_called(pg::connection& on,
 
 asio::awaitable<std::vector<expression_facts>> read_expressions(pg::connection& on,
                                                                 const std::string& views) {
-  std::string sql = std::string(rules_sql) + std::string(expressions_sql);
+  std::string sql = with_incremental(rules_sql) + std::string(expressions_sql);
   auto bound = values(views);
   const pg::result found = co_await on.query(std::move(sql), std::move(bound));
   co_return all<expression_facts>(found, expression_at);
@@ -451,7 +467,7 @@ asio::awaitable<std::vector<expression_facts>> read_expressions(pg::connection& 
 
 asio::awaitable<std::vector<unreadable_relation>> read_unreadable(pg::connection& on,
                                                                   const std::string& views) {
-  std::string sql = std::string(rules_sql) + std::string(unreadable_sql);
+  std::string sql = with_incremental(rules_sql) + std::string(unreadable_sql);
   auto bound = values(views);
   const pg::result found = co_await on.query(std::move(sql), std::move(bound));
   co_return all<unreadable_relation>(found, unreadable_at);

@@ -41,6 +41,8 @@ struct view_facts {
   bool analyzed = false;
   std::int64_t scans = 0;       ///< Of it and of its indexes, by whomever.
   std::int64_t dependents = 0;  ///< Views, rules and functions that name it.
+  bool incremental = false;     ///< Sizes, indexes and counters are then those of its storage.
+  std::string held = {};        ///< What holds its rows, quoted: itself, or its storage.
 };
 
 /// The server and the role.

@@ -1,5 +1,6 @@
 #include "store/graph_catalog.hpp"
 
+#include "store/incremental_catalog.hpp"
 #include <matview/error.hpp>
 
 #include <map>
@@ -19,6 +20,9 @@ namespace {
 //   stands for its function. Of any other function the catalog does not know what it reads: it is
 //   in the graph if it may read tables at all (not immutable, not in C) and nobody's extension.
 // - What PostgreSQL brings along has an oid below 16384 and is left out.
+// - An incremental view is in the catalog a plain view over its storage; what it is made from is
+//   what matview.definition_<id> depends on, whose number is that of the storage. Its parts are no
+//   nodes.
 // - `reached` holds edges rather than nodes, so that one recursion yields both. It begins with all
 //   materialized views at once, and so need not go on from one that it meets.
 // - Whether matview.view is there is found out by the same statement: a query text that stands in
@@ -57,14 +61,24 @@ declared as materialized (
               cross join lateral pg_catalog.unnest(v.depends_on) d(spelled)
                join pg_catalog.pg_namespace n on n.nspname = v.schema
                join pg_catalog.pg_class c
-                 on c.relnamespace = n.oid and c.relname = v.name and c.relkind = 'm'
+                 on c.relnamespace = n.oid and c.relname = v.name
+                and (c.relkind = 'm' or {is_incremental})
                left join relation u on u.spelled = d.spelled
            $read$
            else 'select null::pg_catalog.tsvector where false' end) w),
+helper as materialized (
+  select c.oid from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+   where {is_helper}),
+incremental as materialized (
+  select c.oid as view, {storage_of} as storage, {definition_of} as definition
+    from pg_catalog.pg_class c
+   where {is_incremental} and c.oid not in (select oid from helper)),
 reached(from_class, from_object, class, object, expand, known) as (
   select 0::pg_catalog.oid, 0::pg_catalog.oid,
          'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, c.oid, true, ''
-    from pg_catalog.pg_class c where c.relkind = 'm'
+    from pg_catalog.pg_class c
+   where c.relkind = 'm' or c.oid in (select view from incremental)
   union
   select r.class, r.object, t.class, t.object, t.expand, t.known
     from reached r
@@ -72,9 +86,13 @@ reached(from_class, from_object, class, object, expand, known) as (
      select d.refclassid, d.refobjid, 'catalog'
        from pg_catalog.pg_rewrite w
        join pg_catalog.pg_depend d on d.objid = w.oid
-      where r.class = 'pg_catalog.pg_class'::pg_catalog.regclass and w.ev_class = r.object
+      where r.class = 'pg_catalog.pg_class'::pg_catalog.regclass
+        and w.ev_class = case when r.object in (select view from incremental)
+              then (select i.definition from incremental i where i.view = r.object)
+              else r.object end
         and w.ev_type = '1' and d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-        and (d.refclassid, d.refobjid) <> (r.class, r.object)
+        and (d.refclassid, d.refobjid)
+              <> ('pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, w.ev_class)
      union all
      select d.refclassid, d.refobjid, 'catalog'
        from pg_catalog.pg_proc p
@@ -88,10 +106,11 @@ reached(from_class, from_object, class, object, expand, known) as (
       where r.class = 'pg_catalog.pg_class'::pg_catalog.regclass and d.view = r.object
         and d.upstream <> 0) d(class, object, known)
    cross join lateral (
-     select d.class, c.oid, c.relkind <> 'm', d.known
+     select d.class, c.oid,
+            c.relkind <> 'm' and c.oid not in (select view from incremental), d.known
        from pg_catalog.pg_class c
       where d.class = 'pg_catalog.pg_class'::pg_catalog.regclass and c.oid = d.object
-        and c.relkind in ('m', 'v', 'r', 'p', 'f')
+        and c.relkind in ('m', 'v', 'r', 'p', 'f') and c.oid not in (select oid from helper)
      union all
      select 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, true, d.known
        from pg_catalog.pg_proc p
@@ -112,13 +131,15 @@ locked as materialized (
    where l.mode = 'AccessExclusiveLock' and l.relation is not null),
 node as (select distinct r.class, r.object from reached r)
 select 'c', c.oid, null::pg_catalog.text, null::pg_catalog.oid, n.nspname, c.relname::pg_catalog.text,
-       c.relkind::pg_catalog.text,
+       case when i.view is null then c.relkind::pg_catalog.text else 'I' end,
        c.relkind <> 'm' or c.relispopulated, pg_catalog.has_schema_privilege(n.oid, 'USAGE'),
        pg_catalog.pg_table_is_visible(c.oid), false,
-       case when c.relkind = 'm' and c.oid not in (select relation from locked)
-            then pg_catalog.pg_total_relation_size(c.oid) end
+       case when held.oid not in (select relation from locked)
+            then pg_catalog.pg_total_relation_size(held.oid) end
   from node join pg_catalog.pg_class c on c.oid = node.object
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  left join incremental i on i.view = c.oid
+ cross join lateral (select case when c.relkind = 'm' then c.oid else i.storage end) held(oid)
  where node.class = 'pg_catalog.pg_class'::pg_catalog.regclass
 union all
 select 'p', p.oid, null, null, n.nspname,
@@ -178,6 +199,8 @@ node_kind kind_of(char relkind) {
   switch (relkind) {
     case 'm':
       return node_kind::materialized_view;
+    case 'I':
+      return node_kind::incremental_view;
     case 'v':
       return node_kind::view;
     case 'f':
@@ -216,8 +239,8 @@ std::vector<pg::parameter> values_of(const graph_node& view,
 }  // namespace
 
 asio::awaitable<graph_rows> read_graph(pg::connection& on) {
-  const std::vector<pg::result> answers =
-      co_await on.run(std::string(no_jit) + std::string(graph_sql));
+  std::string sql = std::string(no_jit) + with_incremental(graph_sql);
+  const std::vector<pg::result> answers = co_await on.run(std::move(sql));
   const pg::result& found = answers.back();
   graph_rows out;
   std::map<key, std::size_t> place;

@@ -29,10 +29,11 @@ constexpr const char* finish_sql = R"(
     settings = $5::pg_catalog.jsonb
   WHERE id = $1::pg_catalog.int4)";
 
+// Not those whose definition alone is gone: their view still shows what it held, and depends on the
+// storage. They become orphans when it is dropped.
 constexpr const char* orphans_sql = R"(
   SELECT i.id FROM matview.incremental i
    WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = i.view::pg_catalog.oid)
-      OR NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = i.definition::pg_catalog.oid)
       OR (i.watermark IS NULL AND i.last_refresh < pg_catalog.clock_timestamp() - interval '1 hour'
           AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = i.view::pg_catalog.oid
                          AND c.relnamespace = 'matview'::pg_catalog.regnamespace))
@@ -91,7 +92,11 @@ asio::awaitable<void> discard_incremental(pg::connection& on, int id) {
 asio::awaitable<int> discard_orphans(pg::connection& on) {
   const pg::result found = co_await on.query(orphans_sql);
   for (int row = 0; row < found.rows(); ++row) {
-    co_await discard_incremental(on, static_cast<int>(found.integer(row, 0)));
+    const int id = static_cast<int>(found.integer(row, 0));
+    // What a creation that was cut off has left depends on the storage.
+    std::string unfinished = fmt::format("DROP VIEW IF EXISTS matview.matview_new_{}", id);
+    co_await on.query(std::move(unfinished));
+    co_await discard_incremental(on, id);
   }
   co_return found.rows();
 }

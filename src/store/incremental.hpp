@@ -29,6 +29,11 @@ inline constexpr std::string_view storage_of = R"((
       join pg_catalog.pg_namespace sn on sn.oid = st.relnamespace and sn.nspname = 'matview'
      where w.ev_class = c.oid and st.relname like 'storage\_%' limit 1))";
 
+/// SQL, a boolean expression on `c` and its schema `n`: whether it is a part of an incremental view
+/// rather than something of a user's, or a view that is just being made.
+inline constexpr std::string_view is_helper = R"((n.nspname = 'matview' and c.relname ~
+    '^(storage|core|definition|source|core_source|matview_new)_[0-9]+$'))";
+
 /// The number under which a view's parts are made: matview.storage_<id>, ...
 asio::awaitable<int> next_incremental_id(pg::connection& on);
 

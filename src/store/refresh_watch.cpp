@@ -1,5 +1,8 @@
 #include "store/refresh_watch.hpp"
 
+#include "store/incremental_catalog.hpp"
+
+#include <boost/algorithm/string/replace.hpp>
 #include <fmt/format.h>
 
 #include <string_view>
@@ -9,20 +12,30 @@ namespace matview::store {
 
 namespace {
 
+// A refresh of an incremental view leaves its row of pg_class as it was, and moves the watermark.
+// It holds the turn rather than a lock on the view.
 constexpr std::string_view look_sql = R"(
-select c.oid, n.nspname, c.relname, pg_catalog.concat_ws(' ', c.oid, c.xmin, c.relfilenode), l.held,
-       case when not l.held then pg_catalog.pg_table_size(c.oid) end
+select c.oid, n.nspname, c.relname,
+       pg_catalog.concat_ws(' ', c.oid, c.xmin, c.relfilenode, {watermark}), l.held,
+       case when not l.held then pg_catalog.pg_table_size(
+              case c.relkind when 'm' then c.oid else {storage_of} end) end
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  cross join lateral (
    select exists (select from pg_catalog.pg_locks l
-                   where l.relation = c.oid and l.granted
-                     and l.mode in ('ExclusiveLock', 'AccessExclusiveLock')
+                   where l.granted
+                     and (l.relation = c.oid and l.mode in ('ExclusiveLock', 'AccessExclusiveLock')
+                          or c.relkind = 'v' and l.locktype = 'advisory' and l.objsubid = 2
+                             and l.classid = $4::pg_catalog.oid and l.objid = c.oid)
                      and l.database = (select d.oid from pg_catalog.pg_database d
                                         where d.datname = pg_catalog.current_database()))) l(held)
- where c.relkind = 'm' and (c.oid = $1::pg_catalog.oid or (n.nspname = $2 and c.relname = $3))
+ where (c.relkind = 'm' or {is_incremental}) and (c.oid = $1::pg_catalog.oid or (n.nspname = $2 and c.relname = $3))
  order by n.nspname = $2 and c.relname = $3 desc
  limit 1)";
+
+constexpr std::string_view watermark_sql =
+    "(select i.watermark_xid::pg_catalog.text from matview.incremental i "
+    "where i.view::pg_catalog.oid = c.oid)";
 
 // A refresh writes into a new table, which only its own session sees in pg_class. Others see that a
 // lock is held on something that is not there for them, and the file: a new table's has its oid for
@@ -83,9 +96,14 @@ std::vector<std::string> lines_of(std::string_view text) {
 
 }  // namespace
 
-asio::awaitable<std::optional<view_state>> look_at(pg::connection& on, const graph_node& view) {
-  std::vector<pg::parameter> values{fmt::format("{}", view.oid), view.schema, view.name};
-  const pg::result found = co_await on.query(std::string(look_sql), std::move(values));
+asio::awaitable<std::optional<view_state>> look_at(pg::connection& on, const graph_node& view,
+                                                   int turn_class) {
+  std::vector<pg::parameter> values{fmt::format("{}", view.oid), view.schema, view.name,
+                                    fmt::format("{}", turn_class)};
+  const bool incremental = view.kind == node_kind::incremental_view;
+  std::string sql = with_incremental(look_sql);
+  boost::algorithm::replace_all(sql, "{watermark}", incremental ? watermark_sql : "null");
+  const pg::result found = co_await on.query(std::move(sql), std::move(values));
   if (found.rows() == 0) co_return std::nullopt;
   co_return view_state{
       .oid = static_cast<std::uint32_t>(found.integer(0, 0)),

@@ -18,7 +18,7 @@ struct view_state {
   std::string schema;
   std::string name;
   /// Another one after each refresh of it that was committed, also a concurrent one: REFRESH always
-  /// writes the view's row of pg_class.
+  /// writes the view's row of pg_class. Of an incremental view each that has changed something.
   std::string version;
   bool being_refreshed = false;            ///< A session holds the lock of a refresh.
   std::optional<std::int64_t> bytes = {};  ///< Without indexes; unset while it is being refreshed.
@@ -26,7 +26,9 @@ struct view_state {
 
 /// The view that has the name that it had when the graph was read; if none has, the one that has
 /// been renamed since; if there is none either, nothing.
-asio::awaitable<std::optional<view_state>> look_at(pg::connection& on, const graph_node& view);
+/// @param turn_class  the first half of the advisory lock that a refresh of ours holds.
+asio::awaitable<std::optional<view_state>> look_at(pg::connection& on, const graph_node& view,
+                                                   int turn_class);
 
 /// A refresh that is going on.
 struct watched_refresh {

@@ -1,6 +1,7 @@
 #include "store/status_catalog.hpp"
 
 #include "store/history.hpp"
+#include "store/incremental_catalog.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -26,7 +27,8 @@ select pg_catalog.pg_is_in_recovery(),
 
 constexpr std::string_view names_sql = R"(
 select c.oid::pg_catalog.int8, c.relkind,
-       case when c.oid is not null then pg_catalog.format('%I.%I', n.nspname, c.relname) end
+       case when c.oid is not null then pg_catalog.format('%I.%I', n.nspname, c.relname) end,
+       c.oid is not null and {is_incremental}
   from pg_catalog.unnest($1::pg_catalog.text[]) with ordinality as q(name, place)
   left join pg_catalog.pg_class c on c.oid = pg_catalog.to_regclass(q.name)
   left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -61,14 +63,16 @@ with lock as materialized (
 )
 select c.oid::pg_catalog.int8, n.nspname, c.relname, c.relispopulated,
        case when not exists (select from lock l
-                              where l.relation = c.oid and l.mode = 'AccessExclusiveLock')
-            then pg_catalog.pg_total_relation_size(c.oid) end,
+                              where l.relation = held.oid and l.mode = 'AccessExclusiveLock')
+            then pg_catalog.pg_total_relation_size(held.oid) end,
        (extract(epoch from pg_catalog.clock_timestamp()) * 1000000)::pg_catalog.int8,
-       coalesce(r.who, ''), (extract(epoch from r.at) * 1000000)::pg_catalog.int8
+       coalesce(r.who, ''), (extract(epoch from r.at) * 1000000)::pg_catalog.int8,
+       c.relkind = 'v'
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   left join refreshing r on r.view = c.oid
- where c.relkind = 'm'
+ cross join lateral (select case c.relkind when 'm' then c.oid else {storage_of} end as oid) as held
+ where (c.relkind = 'm' or {is_incremental}) and not {is_helper}
    and case when pg_catalog.cardinality($1::pg_catalog.oid[]) > 0
             then c.oid = any ($1::pg_catalog.oid[])
             when pg_catalog.cardinality($2::pg_catalog.text[]) > 0
@@ -179,6 +183,7 @@ named_relation relation_at(const pg::result& from, int row) {
   if (from.is_null(row, 0)) return {};
   return {.oid = from.integer(row, 0),
           .kind = from.text(row, 1).front(),
+          .incremental = from.boolean(row, 3),
           .quoted = from.string(row, 2)};
 }
 
@@ -190,7 +195,8 @@ status_facts facts_at(const pg::result& from, int row) {
           .bytes = integer_at(from, row, 4),
           .now = from.integer(row, 5),
           .refreshed_by = from.string(row, 6),
-          .refreshed_since = integer_at(from, row, 7)};
+          .refreshed_since = integer_at(from, row, 7),
+          .incremental = from.boolean(row, 8)};
 }
 
 status_memory memory_at(const pg::result& from, int row) {
@@ -235,7 +241,7 @@ asio::awaitable<status_access> read_status_access(pg::connection& on) {
 asio::awaitable<std::vector<named_relation>> find_relations(
     pg::connection& on, const std::vector<std::string>& quoted) {
   auto values = one_value(pg::array_literal(quoted));
-  const pg::result found = co_await on.query(std::string(names_sql), std::move(values));
+  const pg::result found = co_await on.query(with_incremental(names_sql), std::move(values));
   co_return all<named_relation>(found, relation_at);
 }
 
@@ -245,7 +251,7 @@ asio::awaitable<std::vector<status_facts>> read_status_facts(
   auto values = one_value(oid_array(oids));
   values.emplace_back(pg::array_literal(schemas));
   values.emplace_back(fmt::format("{}", turn_class));
-  const pg::result found = co_await on.query(std::string(facts_sql), std::move(values));
+  const pg::result found = co_await on.query(with_incremental(facts_sql), std::move(values));
   co_return all<status_facts>(found, facts_at);
 }
 

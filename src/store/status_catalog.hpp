@@ -25,6 +25,7 @@ asio::awaitable<status_access> read_status_access(pg::connection& on);
 struct named_relation {
   std::optional<std::int64_t> oid = {};  ///< Unset: there is none.
   char kind = 'm';                       ///< pg_class.relkind.
+  bool incremental = false;              ///< An incremental view of this library.
   std::string quoted = {};               ///< `schema.view`, quoted where SQL needs it.
 };
 
@@ -42,6 +43,7 @@ struct status_facts {
   std::int64_t now = 0;                    ///< When this was read.
   std::string refreshed_by = {};           ///< Empty: nobody refreshes it.
   std::optional<std::int64_t> refreshed_since = {};
+  bool incremental = false;
 };
 
 /// The views with these oids, or without any those of these schemas, or without any of both all

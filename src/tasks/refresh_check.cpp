@@ -32,12 +32,12 @@ identifier view_of(const std::string& args) {
 asio::awaitable<void> check_refresh(pg::connection& on, std::string args) {
   const identifier name = view_of(args);
   const auto found = co_await store::find_relation(on, name);
-  if (found && found->kind == 'm') co_return;
-  throw error(errc::view_not_found,
-              found ? fmt::format("{} is {}, not a materialized view", name.quoted(),
-                                  store::kind_name(found->kind))
-                    : fmt::format("there is no materialized view {}", name.quoted()),
-              {.hint = "matview list shows the views that there are"});
+  if (found && found->is_view()) co_return;
+  throw error(
+      errc::view_not_found,
+      found ? fmt::format("{} is {}, not a materialized view", name.quoted(), found->described())
+            : fmt::format("there is no materialized view {}", name.quoted()),
+      {.hint = "matview list shows the views that there are"});
 }
 
 asio::awaitable<void> acheck_refresh(std::string database, std::string args) {

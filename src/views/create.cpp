@@ -74,12 +74,21 @@ asio::awaitable<std::optional<refresh_report>> there_already(pg::transaction& in
   if (there.rows() == 0) co_return std::nullopt;
   const std::string quoted = there.string(0, 0);
   const char kind = there.text(0, 1).front();
-  if (kind != 'm') {
+  const bool incremental = there.boolean(0, 2);
+  if (kind != 'm' && !incremental) {
     throw error(errc::view_exists,
                 fmt::format("{} is there already: {}", quoted, store::kind_name(kind)),
                 {.sqlstate = "42P07", .hint = "choose another name"});
   }
   const auto size = co_await in.run(measure(quoted));
+  if (incremental) {
+    refresh_report report =
+        measured(size.back(), refresh_mode::none,
+                 "it was there already, as an incremental view, and is left as it is");
+    report.incremental = true;
+    if (!there.is_null(0, 3)) report.bytes = there.integer(0, 3);
+    co_return report;
+  }
   co_return measured(size.back(), refresh_mode::none, "it was there already and is left as it is");
 }
 

@@ -37,10 +37,9 @@ error not_found(const attempt& tried, const error& failed,
                    fmt::format("there is no materialized view {}", tried.view.quoted()),
                    "matview list shows those there are; names are case-sensitive");
   }
-  return changed(failed, errc::view_not_found,
-                 fmt::format("{} is {}, not a materialized view", there->quoted,
-                             store::kind_name(there->kind)),
-                 "");
+  return changed(
+      failed, errc::view_not_found,
+      fmt::format("{} is {}, not a materialized view", there->quoted, there->described()), "");
 }
 
 asio::awaitable<error> concurrent_refusal(pg::connection& on, const error& failed,
@@ -114,13 +113,12 @@ asio::awaitable<error> interruption(pg::connection& on, const attempt& tried, co
 }
 
 error taken(const error& failed, const std::optional<store::relation>& there) {
-  return changed(
-      failed, errc::view_exists,
-      there ? fmt::format("{} is there already: {}", there->quoted, store::kind_name(there->kind))
-            : std::string(failed.what()),
-      there && there->kind == 'm' ? "drop it first, or create it only if it does not "
-                                    "exist (--if-not-exists)"
-                                  : "choose another name");
+  return changed(failed, errc::view_exists,
+                 there ? fmt::format("{} is there already: {}", there->quoted, there->described())
+                       : std::string(failed.what()),
+                 there && there->is_view() ? "drop it first, or create it only if it does not "
+                                             "exist (--if-not-exists)"
+                                           : "choose another name");
 }
 
 // A function in the view's query whose names are looked up by a search_path that REFRESH does not
@@ -166,8 +164,8 @@ asio::awaitable<error> explain(pg::connection& on, const attempt& tried, const e
     co_return failed;
   }
   if (!there || !there->is_view()) co_return not_found(tried, failed, there);
-  if (there->incremental) co_return failed;
-  if (tried.what == kind::refresh_concurrently && (state == "0A000" || state == "55000")) {
+  if (tried.what == kind::refresh_concurrently && !there->incremental &&
+      (state == "0A000" || state == "55000")) {
     co_return co_await concurrent_refusal(on, failed, *there);
   }
   if (state == "21000" || state == "23505") {
@@ -175,7 +173,8 @@ asio::awaitable<error> explain(pg::connection& on, const attempt& tried, const e
                       "the view's query now yields rows that a unique index of the view forbids; "
                       "the view is as it was");
   }
-  if (unknown_name(state)) {
+  // Those of an incremental view are looked up by the search_path of matview.refresh().
+  if (unknown_name(state) && !there->incremental) {
     co_return changed(failed, failed.code(), failed.what(), broken_query_hint(on.server_version()));
   }
   if (state == "2BP01") {

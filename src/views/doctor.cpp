@@ -25,7 +25,7 @@ namespace {
 
 using kind_word = std::pair<finding_kind, std::string_view>;
 
-constexpr std::array<kind_word, 13> kind_words{{
+constexpr std::array<kind_word, 17> kind_words{{
     {finding_kind::not_populated, "not_populated"},
     {finding_kind::owner_cannot_refresh, "owner_cannot_refresh"},
     {finding_kind::no_right_to_refresh, "no_right_to_refresh"},
@@ -38,6 +38,10 @@ constexpr std::array<kind_word, 13> kind_words{{
     {finding_kind::index_only_scans_lost, "index_only_scans_lost"},
     {finding_kind::bloat, "bloat"},
     {finding_kind::stale_statistics, "stale_statistics"},
+    {finding_kind::capture_incomplete, "capture_incomplete"},
+    {finding_kind::detached, "detached"},
+    {finding_kind::growing_log, "growing_log"},
+    {finding_kind::leftovers, "leftovers"},
     {finding_kind::unused, "unused"},
 }};
 
@@ -109,10 +113,10 @@ asio::awaitable<std::vector<std::string>> resolved(pg::connection& on,
   std::vector<std::string> out;
   for (const identifier& name : names) {
     const std::optional<store::relation> found = co_await store::find_relation(on, name);
-    if (!found || found->kind != 'm') {
+    if (!found || !found->is_view()) {
       throw error(errc::view_not_found,
                   found ? fmt::format("{} is {}, not a materialized view", found->quoted,
-                                      store::kind_name(found->kind))
+                                      found->described())
                         : fmt::format("there is no materialized view {}", name.quoted()),
                   {.hint = "matview list shows those there are; names are case-sensitive"});
     }
@@ -186,7 +190,7 @@ std::string reason_not_to_probe(const store::view_facts& view, milliseconds left
 
 asio::awaitable<void> probe(pg::connection& on, view_case& view,
                             std::chrono::steady_clock::time_point until) {
-  if (view.facts.unique_index) co_return;
+  if (view.facts.unique_index || view.facts.incremental) co_return;
   using clock = std::chrono::steady_clock;
   const auto left = std::chrono::duration_cast<milliseconds>(until - clock::now());
   unique_probe answer{.columns = {}, .why_not = reason_not_to_probe(view.facts, left)};
@@ -222,6 +226,28 @@ std::vector<store::schedule_facts> chosen(std::vector<store::schedule_facts> sch
                         [&](const store::view_facts& view) { return schedule.view_id == view.id; });
   });
   return schedules;
+}
+
+// How many rows of a log are worth counting: a tenth of the usual limit, and some.
+constexpr std::int64_t most_changed = 1'100'000;
+
+// Rows without a view are found when all is looked at.
+asio::awaitable<void> examine_incremental(pg::connection& on, const request& asked,
+                                          const std::vector<store::view_facts>& views,
+                                          doctor_report& report) {
+  std::vector<std::int64_t> oids;
+  for (const store::view_facts& view : views) {
+    if (view.incremental) oids.push_back(view.id);
+  }
+  const bool all = asked.names.empty() && asked.options.schemas.empty();
+  if (!all && oids.empty()) co_return;
+  const store::incremental_states found =
+      co_await store::read_incremental(on, oids, all, most_changed);
+  if (!found.unknown.empty() && !oids.empty()) report.unseen.push_back(found.unknown);
+  for (const store::incremental_state& one : found.views) {
+    std::vector<finding> wrong = findings_of(one);
+    std::move(wrong.begin(), wrong.end(), std::back_inserter(report.findings));
+  }
 }
 
 asio::awaitable<doctor_report> examine_on(pg::connection& on, const request& asked) {
@@ -279,6 +305,7 @@ asio::awaitable<doctor_report> examine_on(pg::connection& on, const request& ask
     std::vector<finding> found = findings_of(view, around);
     std::move(found.begin(), found.end(), std::back_inserter(report.findings));
   }
+  co_await examine_incremental(on, asked, views, report);
   const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
   for (const store::schedule_facts& schedule : schedules) {
     std::vector<finding> found = findings_of(schedule, now, report.unseen);

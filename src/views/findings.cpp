@@ -55,10 +55,18 @@ double known_rows(const view_facts& view) {
   return std::max(view.rows, view.live_rows > 0 ? static_cast<double>(view.live_rows) : -1);
 }
 
+// What VACUUM and ANALYZE are to be told.
+const std::string& holder_of(const view_facts& view) {
+  return view.incremental ? view.held : view.quoted;
+}
+
 // ---- rights
 
-void judge_rights(const view_case& view, const surroundings& around, std::vector<finding>& out) {
+// An incremental view is refreshed with the rights of who asks for it, and makes no temporary
+// tables.
+void judge_owner(const view_case& view, const surroundings& around, std::vector<finding>& out) {
   const view_facts& facts = view.facts;
+  if (facts.incremental) return;
   for (const store::unreadable_relation& closed : view.unreadable) {
     out.push_back(found(
         severity::error, finding_kind::owner_cannot_refresh, facts,
@@ -85,8 +93,13 @@ void judge_rights(const view_case& view, const surroundings& around, std::vector
         "a concurrent refresh makes one, with the rights of the view's owner: it will be refused",
         fmt::format("GRANT TEMPORARY ON DATABASE {} TO {};", around.server.database, facts.owner)));
   }
+}
+
+void judge_rights(const view_case& view, const surroundings& around, std::vector<finding>& out) {
+  judge_owner(view, around, out);
+  const view_facts& facts = view.facts;
   if (facts.may_refresh) return;
-  const bool maintain = around.server.version >= safe_path_version;
+  const bool maintain = around.server.version >= safe_path_version && !facts.incremental;
   out.push_back(found(
       severity::error, finding_kind::no_right_to_refresh, facts,
       fmt::format("{} may not refresh it: it belongs to {}", around.server.role, facts.owner),
@@ -131,7 +144,7 @@ void judge_functions(const view_case& view, const surroundings& around, std::vec
   for (const function_facts& called : view.functions) {
     if (called.body.empty()) continue;
     const text::body_names used = text::names_in_body(called.body);
-    if (!used.temporary.empty()) {
+    if (!used.temporary.empty() && !view.facts.incremental) {
       out.push_back(found(
           severity::error, finding_kind::temp_table_in_function, view.facts,
           fmt::format("{}{} makes the temporary table {}", called.name, place(called),
@@ -143,15 +156,18 @@ void judge_functions(const view_case& view, const surroundings& around, std::vec
     if (called.sets_search_path) continue;
     const missing_names missing = unqualified(called, around);
     if (missing.names.empty()) continue;
-    const bool breaks = around.server.version >= safe_path_version;
+    const bool own_path = view.facts.incremental;
+    const bool breaks = own_path || around.server.version >= safe_path_version;
     out.push_back(found(
         breaks ? severity::error : severity::warning, finding_kind::unqualified_names, view.facts,
         fmt::format("{}{} names {} without a schema", called.name, place(called),
                     list(missing.names)),
-        breaks ? "since PostgreSQL 17 REFRESH looks names up in pg_catalog only: it does not "
-                 "find them"
-               : "it works as long as the search_path of whoever refreshes has them; from "
-                 "PostgreSQL 17 on REFRESH looks names up in pg_catalog only",
+        own_path ? "a refresh of an incremental view looks names up in pg_catalog only: it does "
+                   "not find them"
+        : breaks ? "since PostgreSQL 17 REFRESH looks names up in pg_catalog only: it does not "
+                   "find them"
+                 : "it works as long as the search_path of whoever refreshes has them; from "
+                   "PostgreSQL 17 on REFRESH looks names up in pg_catalog only",
         fmt::format("ALTER FUNCTION {} SET search_path = {}, pg_temp;", called.name,
                     list(missing.schemas))));
   }
@@ -283,7 +299,7 @@ std::string index_advice(const view_case& view) {
 }
 
 void judge_unique_index(const view_case& view, std::vector<finding>& out) {
-  if (view.facts.unique_index) return;
+  if (view.facts.unique_index || view.facts.incremental) return;
   out.push_back(
       found(view.scheduled_concurrently ? severity::error : severity::warning,
             finding_kind::no_unique_index, view.facts,
@@ -299,7 +315,7 @@ void judge_unique_index(const view_case& view, std::vector<finding>& out) {
 void judge_statistics(const view_case& view, std::vector<finding>& out) {
   const view_facts& facts = view.facts;
   if (!facts.populated) return;
-  const std::string mend = fmt::format("ANALYZE {};", facts.quoted);
+  const std::string mend = fmt::format("ANALYZE {};", holder_of(facts));
   if (!facts.analyzed) {
     // A server that crashed forgets when it analyzed, and keeps what it learned.
     const bool holds_rows = facts.live_rows >= least_rows || facts.pages.value_or(0) >= least_pages;
@@ -324,7 +340,8 @@ void judge_statistics(const view_case& view, std::vector<finding>& out) {
 void judge_visibility(const view_case& view, std::vector<finding>& out) {
   const view_facts& facts = view.facts;
   const std::int64_t pages = facts.pages.value_or(0);
-  if (facts.indexes == 0 || pages < least_pages) return;
+  // Its storage is a table, which autovacuum looks after as it is written.
+  if (facts.incremental || facts.indexes == 0 || pages < least_pages) return;
   const double visible = static_cast<double>(facts.visible_pages) / static_cast<double>(pages);
   if (visible >= 0.5) return;
   out.push_back(
@@ -342,9 +359,11 @@ void judge_bloat(const view_case& view, const surroundings& around, std::vector<
     out.push_back(found(
         severity::warning, finding_kind::bloat, facts,
         fmt::format("it has {} dead rows beside {} live ones", facts.dead_rows, facts.live_rows),
-        "concurrent refreshes leave the old rows behind, and each scan reads them; an old "
-        "transaction may keep VACUUM from removing them",
-        fmt::format("VACUUM {};", facts.quoted)));
+        fmt::format(
+            "{} leave the old rows behind, and each scan reads them; an old transaction "
+            "may keep VACUUM from removing them",
+            facts.incremental ? "refreshes of an incremental view" : "concurrent refreshes"),
+        fmt::format("VACUUM {};", holder_of(facts))));
     return;
   }
   const std::int64_t pages = facts.pages.value_or(0);
@@ -357,13 +376,19 @@ void judge_bloat(const view_case& view, const surroundings& around, std::vector<
   out.push_back(found(
       severity::warning, finding_kind::bloat, facts,
       fmt::format("it takes {} pages, and its {:.0f} rows need about {:.0f}", pages, rows, needed),
-      "concurrent refreshes leave free space behind that VACUUM does not give back; a refresh "
-      "that is not concurrent writes the view and its indexes anew",
-      fmt::format("REFRESH MATERIALIZED VIEW {}; -- readers wait for its end", facts.quoted)));
+      facts.incremental ? "refreshes leave free space behind that VACUUM does not give back"
+                        : "concurrent refreshes leave free space behind that VACUUM does not give "
+                          "back; a refresh "
+                          "that is not concurrent writes the view and its indexes anew",
+      fmt::format("{} {}; -- readers wait for its end",
+                  facts.incremental ? "VACUUM (FULL)" : "REFRESH MATERIALIZED VIEW",
+                  holder_of(facts))));
 }
 
 void judge_use(const view_case& view, const surroundings& around, std::vector<finding>& out) {
   const view_facts& facts = view.facts;
+  // How often refreshes have read the storage nobody has counted.
+  if (facts.incremental) return;
   // An index that is built scans the view, and nobody knows when that was.
   const std::int64_t own_scans = facts.indexes + view.refresh_scans;
   if (!facts.populated || !around.server.counts || facts.scans > own_scans ||

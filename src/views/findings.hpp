@@ -1,6 +1,7 @@
 #pragma once
 
 #include "store/doctor_catalog.hpp"
+#include "store/incremental_catalog.hpp"
 #include <matview/cron.hpp>
 #include <matview/doctor.hpp>
 
@@ -54,6 +55,9 @@ struct name_questions {
 [[nodiscard]] std::vector<finding> findings_of(const store::schedule_facts& schedule,
                                                cron::instant now,
                                                std::vector<std::string>& unreadable);
+
+/// What is wrong with an incremental view beside that: its capture, its logs, its parts.
+[[nodiscard]] std::vector<finding> findings_of(const store::incremental_state& view);
 
 /// Errors first, then warnings, then notes; by object, then by kind.
 void sort_findings(std::vector<finding>& findings);

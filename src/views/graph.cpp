@@ -82,6 +82,8 @@ std::string_view to_string(node_kind kind) noexcept {
   switch (kind) {
     case node_kind::materialized_view:
       return "materialized view";
+    case node_kind::incremental_view:
+      return "incremental view";
     case node_kind::view:
       return "view";
     case node_kind::table:
@@ -168,7 +170,7 @@ std::vector<index> view_graph::nearest_views_upstream(index node) const {
     open.pop_back();
     if (seen[at]) continue;
     seen[at] = true;
-    if (nodes_[at].kind == node_kind::materialized_view) {
+    if (nodes_[at].refreshable()) {
       out.push_back(at);
     } else {
       open.insert(open.end(), upstream_[at].begin(), upstream_[at].end());

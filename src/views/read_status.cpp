@@ -1,4 +1,5 @@
 #include "store/catalog.hpp"
+#include "store/incremental_catalog.hpp"
 #include "store/sources.hpp"
 #include "store/status_catalog.hpp"
 #include "views/session.hpp"
@@ -43,7 +44,7 @@ asio::awaitable<std::vector<std::int64_t>> oids_of(pg::connection& on,
   const std::vector<store::named_relation> found = co_await store::find_relations(on, names);
   for (std::size_t i = 0; i < found.size(); ++i) {
     const store::named_relation& one = found[i];
-    if (!one.oid || one.kind != 'm') {
+    if (!one.oid || (one.kind != 'm' && !one.incremental)) {
       throw error(errc::view_not_found,
                   one.oid ? fmt::format("{} is {}, not a materialized view", one.quoted,
                                         store::kind_name(one.kind))
@@ -85,6 +86,26 @@ asio::awaitable<void> add_sources(pg::connection& on, cases& to) {
   }
 }
 
+// How many changed rows are worth counting.
+constexpr std::int64_t most_changed = 100'000;
+
+asio::awaitable<void> add_incremental(pg::connection& on, cases& to) {
+  std::vector<std::int64_t> oids;
+  for (const status_case& view : to) {
+    if (view.facts.incremental) oids.push_back(view.facts.oid);
+  }
+  if (oids.empty()) co_return;
+  const store::incremental_states found =
+      co_await store::read_incremental(on, oids, false, most_changed);
+  for (status_case& view : to) {
+    view.no_incremental =
+        found.unknown.empty() ? "its record in matview.incremental is gone" : found.unknown;
+    for (const store::incremental_state& one : found.views) {
+      if (one.view == view.facts.oid) view.incremental = one;
+    }
+  }
+}
+
 asio::awaitable<void> add_schedules(pg::connection& on, const std::vector<std::int64_t>& oids,
                                     cases& to) {
   const std::vector<store::status_schedule> found = co_await store::read_status_schedules(on, oids);
@@ -114,6 +135,7 @@ asio::awaitable<status_report> read_on(pg::connection& on, const status_request&
   }
   if (access.history) co_await add_memories(on, oids, views);
   co_await add_sources(on, views);
+  co_await add_incremental(on, views);
   if (access.schedules) co_await add_schedules(on, oids, views);
   for (const status_case& view : views) out.views.push_back(status_of(view));
   co_return out;

@@ -1,6 +1,7 @@
 #include "views/refresh.hpp"
 
 #include "pg/transaction.hpp"
+#include "store/catalog.hpp"
 #include "store/history.hpp"
 #include "store/incremental.hpp"
 #include "store/migrations.hpp"
@@ -154,7 +155,15 @@ asio::awaitable<refresh_report> refresh_recompiling(pg::connection& on, std::str
     throw error(errc::server_error, "the view has to be made ready again: " + why,
                 {.hint = "refresh it outside of a transaction once"});
   }
-  co_await recompile(on, identifier::parse(name).quoted());
+  // It is made ready without a search_path, so by its full name.
+  const identifier view = identifier::parse(name);
+  const std::optional<store::relation> there = co_await store::find_relation(on, view);
+  if (!there) {
+    throw error(errc::view_not_found,
+                fmt::format("there is no materialized view {}", view.quoted()),
+                {.hint = "matview list shows those there are; names are case-sensitive"});
+  }
+  co_await recompile(on, std::string(there->quoted));
   options.mode = refresh_mode::full;
   refresh_report report = co_await refresh_on(on, std::move(name), std::move(options), tries);
   report.reason = std::move(why);

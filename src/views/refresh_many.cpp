@@ -64,6 +64,13 @@ void check(const refresh_many_options& options) {
 asio::awaitable<chosen_mode> planned_mode(pg::connection& on, const plan_step& step,
                                           const refresh_options& each) {
   chosen_mode asked = asked_mode(each);
+  if (step.view.kind == node_kind::incremental_view) {
+    const bool full = each.mode == refresh_mode::full || each.mode == refresh_mode::diff;
+    if (full) co_return asked;
+    asked.mode = refresh_mode::incremental;
+    asked.reason = "by what has changed in its tables, or filled anew where that is faster";
+    co_return asked;
+  }
   if (asked.mode != refresh_mode::automatic) co_return asked;
   asked.reason.clear();
   std::optional<identifier> view;
@@ -279,7 +286,7 @@ class many_refreshes final {
 
   asio::awaitable<std::optional<store::view_state>> look(const active& mine) {
     pg::lease leased = co_await database_->acquire(options_.log);
-    co_return co_await store::look_at(*leased, plan_[mine.step].view);
+    co_return co_await store::look_at(*leased, plan_[mine.step].view, turn_class);
   }
 
   asio::awaitable<refresh_report> refresh(const active& mine) const {

@@ -38,7 +38,7 @@ void check(const view_selection& which) {
 }
 
 bool is_view(const view_graph& graph, index at) {
-  return graph.nodes()[at].kind == node_kind::materialized_view;
+  return graph.nodes()[at].refreshable();
 }
 
 index named_view(const view_graph& graph, const std::string& name) {

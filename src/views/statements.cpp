@@ -222,10 +222,11 @@ std::string relation_in_place(const identifier& view) {
   const std::string schema =
       view.schema().empty() ? "pg_catalog.current_schema()" : text::sql_literal(view.schema());
   return fmt::format(
-      "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind "
+      "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind, {}, "
+      "pg_catalog.pg_total_relation_size(CASE c.relkind WHEN 'v' THEN {} END) "
       "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
       "WHERE n.nspname = {} AND c.relname = {}",
-      schema, text::sql_literal(view.name()));
+      store::is_incremental, store::storage_of, schema, text::sql_literal(view.name()));
 }
 
 }  // namespace matview::views

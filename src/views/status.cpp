@@ -47,7 +47,8 @@ Word word_of(const std::array<Word, Count>& all, std::string_view text) {
   return found == all.end() ? all.front() : *found;
 }
 
-constexpr std::array modes{refresh_mode::none, refresh_mode::full, refresh_mode::concurrently};
+constexpr std::array modes{refresh_mode::none, refresh_mode::full, refresh_mode::concurrently,
+                           refresh_mode::incremental, refresh_mode::diff};
 constexpr std::array origins{refresh_origin::api, refresh_origin::hand, refresh_origin::schedule,
                              refresh_origin::somebody_else};
 
@@ -60,7 +61,45 @@ std::optional<outside_change> outside_of(const status_case& view) {
   return seen_outside(view.memory->state, view.memory->now);
 }
 
+std::string rows_changed(const store::incremental_state& state) {
+  const bool one = state.changed == 1 && !state.more;
+  return fmt::format("{}{} row{} changed in {}", state.more ? "at least " : "", state.changed,
+                     one ? " was" : "s were", state.changed_in);
+}
+
+// Its logs tell exactly what no counter does.
+void judge_incremental(const status_case& from, view_status& to) {
+  const auto say = [&to](freshness fresh, std::string reason) {
+    to.fresh = fresh;
+    to.reason = std::move(reason);
+  };
+  if (!from.incremental) return say(freshness::unknown, from.no_incremental);
+  const store::incremental_state& state = *from.incremental;
+  if (!state.has_definition) {
+    return say(freshness::unknown, "its definition is gone, and it cannot be refreshed any more");
+  }
+  if (!state.filled) return say(freshness::stale, "it was never filled");
+  if (!state.detached.empty()) return say(freshness::stale, state.detached);
+  if (state.truncated) return say(freshness::stale, "TRUNCATE of " + state.changed_in);
+  if (state.changed > 0) return say(freshness::stale, rows_changed(state));
+  if (!state.fault.empty()) {
+    return say(freshness::unknown, "changes are not captured completely: " + state.fault);
+  }
+  if (!state.fits) {
+    return say(freshness::unknown,
+               "a table or function that it is made from was altered, or the database was restored "
+               "or the server restarted, so its next refresh fills it anew");
+  }
+  if (state.logs_unreadable) {
+    return say(freshness::unknown,
+               "this role may not read the logs of its tables, or they are of "
+               "another database");
+  }
+  say(freshness::fresh, "nothing has changed in its tables");
+}
+
 void judge(const status_case& from, view_status& to) {
+  if (from.facts.incremental) return judge_incremental(from, to);
   const auto say = [&to](freshness state, std::string reason) {
     to.fresh = state;
     to.reason = std::move(reason);
@@ -128,7 +167,7 @@ std::string reason_not_to_compare(const status_case& view) {
 }
 
 bool needs_sources(const status_case& view) {
-  return view.facts.populated && reason_not_to_compare(view).empty();
+  return !view.facts.incremental && view.facts.populated && reason_not_to_compare(view).empty();
 }
 
 std::string compared_with_usual(std::optional<microseconds> elapsed,
@@ -150,9 +189,14 @@ std::string compared_with_usual(std::optional<microseconds> elapsed,
 view_status status_of(const status_case& view) {
   view_status out{.schema = view.facts.schema,
                   .name = view.facts.name,
+                  .kind = view.facts.incremental ? view_kind::incremental : view_kind::native,
                   .populated = view.facts.populated,
                   .bytes = view.facts.bytes};
   if (view.memory) add_memory(view, out);
+  // Its own record knows when it was filled, also where there is no history of that.
+  if (!out.age && view.incremental && view.incremental->filled) {
+    out.age = view.incremental->since_refresh;
+  }
   add_running(view, out);
   if (!view.schedules.empty()) {
     const store::status_schedule& next = view.schedules.front();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "store/incremental_catalog.hpp"
 #include "store/sources.hpp"
 #include "store/status_catalog.hpp"
 #include <matview/status.hpp>
@@ -20,7 +21,9 @@ struct status_case {
   std::optional<store::status_memory> memory = {};
   std::string no_memory = {};  ///< Why, as a sentence.
   bool standby = false;
-  std::optional<store::view_sources> sources = {};  ///< If needs_sources().
+  std::optional<store::view_sources> sources = {};           ///< If needs_sources().
+  std::optional<store::incremental_state> incremental = {};  ///< Of an incremental view, if known.
+  std::string no_incremental = {};                           ///< Else why, as a sentence.
   std::vector<store::status_schedule> schedules = {};
 };
 

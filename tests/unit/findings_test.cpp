@@ -271,5 +271,63 @@ TEST(Findings, AreSortedByHowMuchTheyMatter) {
   EXPECT_EQ(order, "errora errorb warninga notea ");
 }
 
+store::incremental_state kept_up() {
+  store::incremental_state out;
+  out.id = 7;
+  out.view = 1;
+  out.quoted = "public.v";
+  out.filled = true;
+  out.log_limit = 10'000'000;
+  out.changed_in = "public.t";
+  return out;
+}
+
+TEST(IncrementalFindings, AreNoneOfASoundView) {
+  EXPECT_EQ(kinds(findings_of(kept_up())), only{});
+}
+
+TEST(IncrementalFindings, AreOfALogThatManyRowsWaitInForLongOrNearTheLimit) {
+  struct row {
+    std::int64_t changed;
+    std::int64_t limit;
+    int hours;
+    bool grows;
+  };
+  for (const row& one : {row{9'999, 10'000, 100, false}, row{10'000, 10'000'000, 23, false},
+                         row{10'000, 10'000'000, 24, true}, row{10'000, 100'000, 1, true},
+                         row{1'000'000, 10'000'000, 1, true}}) {
+    store::incremental_state view = kept_up();
+    view.changed = one.changed;
+    view.log_limit = one.limit;
+    view.since_refresh = hours(one.hours);
+    EXPECT_EQ(kinds(findings_of(view)), one.grows ? only{finding_kind::growing_log} : only{})
+        << one.changed << " of " << one.limit << " after " << one.hours;
+    view.detached = "it was let go";
+    EXPECT_EQ(kinds(findings_of(view)), only{finding_kind::detached});
+  }
+}
+
+TEST(IncrementalFindings, AreOfThePartsAloneWhereAViewIsNotWhole) {
+  store::incremental_state view = kept_up();
+  view.fault = "a table that it is made from was dropped";
+  view.has_definition = false;
+  ASSERT_EQ(kinds(findings_of(view)), only{finding_kind::leftovers});
+  EXPECT_EQ(findings_of(view)[0].mend, "DROP VIEW public.v;\nSELECT matview.discard(7);");
+  view.view.reset();
+  EXPECT_EQ(findings_of(view)[0].mend, "SELECT matview.discard(7);");
+}
+
+TEST(Findings, OfAnIncrementalViewAreNotThoseOfANativeOne) {
+  view_case view = sound_view();
+  view.facts.incremental = true;
+  view.facts.held = "matview.storage_7";
+  view.facts.unique_index = view.facts.owner_may_temporary = false;
+  view.facts.visible_pages = view.facts.scans = 0;
+  EXPECT_EQ(kinds(findings_of(view, usual_server())), only{});
+  view.facts.changed_rows = 10'000;
+  ASSERT_EQ(kinds(findings_of(view, usual_server())), only{finding_kind::stale_statistics});
+  EXPECT_EQ(findings_of(view, usual_server())[0].mend, "ANALYZE matview.storage_7;");
+}
+
 }  // namespace
 }  // namespace matview::views

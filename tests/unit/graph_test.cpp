@@ -194,5 +194,14 @@ RC_GTEST_PROP(ViewGraph, WalksOrdersAndCyclesAgreeWithTheClosure, ()) {
   }
 }
 
+TEST(GraphNode, IsRefreshableAsAMaterializedViewOfEitherKind) {
+  EXPECT_TRUE(node("v").refreshable());
+  EXPECT_TRUE(node("v", node_kind::incremental_view).refreshable());
+  for (const node_kind other :
+       {node_kind::view, node_kind::table, node_kind::foreign_table, node_kind::function}) {
+    EXPECT_FALSE(node("v", other).refreshable()) << to_string(other);
+  }
+}
+
 }  // namespace
 }  // namespace matview

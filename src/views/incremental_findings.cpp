@@ -1,0 +1,108 @@
+#include "text/quote.hpp"
+#include "views/findings.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <utility>
+
+namespace matview::views {
+
+namespace {
+
+using store::incremental_state;
+
+// Fewer rows wait in a log until the next refresh without anybody's noticing.
+constexpr std::int64_t least_changed = 10'000;
+constexpr std::chrono::hours long_ago{24};
+
+std::string discard(int id) {
+  return fmt::format("SELECT matview.discard({});", id);
+}
+
+finding leftover(severity level, std::string object, std::string what, std::string why,
+                 std::string mend) {
+  return {level,           finding_kind::leftovers, std::move(object),
+          std::move(what), std::move(why),          std::move(mend)};
+}
+
+std::string part_name(int id) {
+  return fmt::format("matview.incremental {}", id);
+}
+
+// A view that is not there, or not whole; then nothing else can be said of it.
+std::vector<finding> judge_parts(const incremental_state& view) {
+  std::vector<finding> out;
+  if (!view.view) {
+    out.push_back(leftover(
+        severity::warning, part_name(view.id),
+        fmt::format("its view was dropped without this library, and has left its storage "
+                    "(matview.storage_{}) behind",
+                    view.id),
+        "its tables' changes go on being written into logs that nobody reads; the next matview "
+        "drop or create of an incremental view clears it away, too",
+        discard(view.id)));
+  } else if (!view.has_definition) {
+    out.push_back(
+        leftover(severity::error, view.quoted,
+                 "its definition is gone: something that it is made from was dropped with CASCADE",
+                 "it shows what it held then and cannot be refreshed any more",
+                 fmt::format("DROP VIEW {};\n{}", view.quoted, discard(view.id))));
+  } else if (view.cut_off) {
+    out.push_back(leftover(
+        severity::warning, part_name(view.id),
+        fmt::format("its creation began over an hour ago and has not ended ({})", view.quoted),
+        "if nobody is creating it any more, its tables' changes are captured for nothing; the next "
+        "matview drop or create of an incremental view clears it away, too",
+        fmt::format("DROP VIEW {};\n{}", view.quoted, discard(view.id))));
+  }
+  return out;
+}
+
+std::string refresh_of(const incremental_state& view) {
+  return fmt::format("SELECT * FROM matview.refresh({}, 'full');", text::sql_literal(view.quoted));
+}
+
+// The rows that wait, as the beginning of a sentence.
+std::string waiting(const incremental_state& view) {
+  return fmt::format("{}{} changed rows wait for its refresh, most of them of {}",
+                     view.more ? "at least " : "", view.changed, view.changed_in);
+}
+
+bool forgotten(const incremental_state& view) {
+  if (view.changed < least_changed) return false;
+  const bool near_limit = view.changed >= view.log_limit / 10;
+  const bool long_since = view.since_refresh && *view.since_refresh >= long_ago;
+  return near_limit || long_since;
+}
+
+}  // namespace
+
+std::vector<finding> findings_of(const incremental_state& view) {
+  std::vector<finding> out = judge_parts(view);
+  if (!out.empty() || view.being_made) return out;
+  if (!view.fault.empty()) {
+    out.push_back({severity::warning, finding_kind::capture_incomplete, view.quoted,
+                   fmt::format("changes of its tables are not captured completely: {}", view.fault),
+                   "its next refresh (matview refresh) captures them anew and has to compute all "
+                   "of it; until then what is missed is not in the view",
+                   ""});
+  }
+  if (!view.detached.empty()) {
+    out.push_back({severity::warning, finding_kind::detached, view.quoted,
+                   fmt::format("changes are not kept for it any more: {}", view.detached),
+                   "its next refresh computes all of it, and then it is kept up again; if it is "
+                   "not needed, matview drop ends the capture",
+                   refresh_of(view)});
+  } else if (forgotten(view)) {
+    out.push_back(
+        {severity::warning, finding_kind::growing_log, view.quoted, waiting(view),
+         fmt::format("the log grows with each change until it is refreshed; beyond {} "
+                     "rows it is let go, and has to be computed anew",
+                     view.log_limit),
+         fmt::format("SELECT * FROM matview.refresh({});", text::sql_literal(view.quoted))});
+  }
+  return out;
+}
+
+}  // namespace matview::views
