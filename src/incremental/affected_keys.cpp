@@ -198,7 +198,28 @@ class planner final {
     return all;
   }
 
+  // Behind a primary key the other columns of its table decide nothing more.
+  std::vector<std::size_t> without_determined(const std::vector<std::size_t>& members) const {
+    std::vector<std::size_t> key;
+    std::set<std::string> columns;
+    const scan* table = nullptr;
+    for (const std::size_t member : members) {
+      const roots found = roots_of(candidates_[member], graphs_.front());
+      if (found.size() != 1) return members;
+      table = in_.query.scan_of(found.front().root);
+      const PgQuery__ColumnRef* column = column_ref(found.front().expressions.front());
+      if (column == nullptr) continue;
+      const std::string name(string_of(column->fields[1]));
+      const std::vector<std::string>& primary = table->table->primary_key;
+      if (std::find(primary.begin(), primary.end(), name) == primary.end()) continue;
+      if (columns.insert(name).second) key.push_back(member);
+    }
+    if (table == nullptr || table->table->primary_key.empty()) return members;
+    return columns.size() == table->table->primary_key.size() ? key : members;
+  }
+
   std::optional<key_plan> plan_for(std::vector<std::size_t> members, std::string& unreached) {
+    if (graphs_.size() == 1) members = without_determined(members);
     // In another branch fewer of the columns may belong to one table.
     for (const key_graph& graph : graphs_) {
       if (!roots_in(members, graph).empty()) continue;

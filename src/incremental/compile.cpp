@@ -321,7 +321,7 @@ class compiler final {
       }
     }
     finish_storage(storage, "/*deltas*/", "/*section 1*/",
-                   fmt::format("{}", fmt::join(rows, " UNION ALL ")),
+                   fmt::format("{}{}", fmt::join(rows, " UNION ALL "), always_),
                    replace_all(input_.parts.storage, input_.parts.source, "gone", "added"));
     for (const captured_table& table : out_.tables) {
       out_.parts.push_back({table.table->schema + "." + table.table->name, "L",
@@ -355,6 +355,7 @@ class compiler final {
     aggregate_state state;
     std::vector<node*> calls;
     std::string why_not;  // Why the state cannot be updated.
+    texts types;          // Of keys, totals and extremes.
   };
 
   grouping read_groups() {
@@ -395,6 +396,8 @@ class compiler final {
     for (const auto& one : by.state.extremes) add(one.of);
     if (probe->n_target_list == 0) add(parse_expression(memory_, "1"));
     const std::vector<store::column_facts>& known = types_of(print(probe));
+    by.types.clear();
+    for (const store::column_facts& one : known) by.types.push_back(one.type);
     for (std::size_t i = 0; i < by.keys.size(); ++i) {
       if (!known[i].hashable) by.why_not = "a column of GROUP BY has a type without hash";
       const std::string name = output_name(by.keys[i]);
@@ -405,6 +408,8 @@ class compiler final {
     if (!by.sets.empty()) {
       out.keys.emplace_back("__mv_set");
       out.traits.push_back({.nullable = false, .fixed = true});
+      // The set of no column has its row also when there are none below: see grand_totals().
+      if (has_grand_total(by)) out.counters = 2;
     }
     const std::size_t first = by.keys.size();
     for (std::size_t i = 0; i < by.state.totals.size(); ++i) {
@@ -462,6 +467,7 @@ class compiler final {
     if (linear_below) {
       out_.mechanism = "L";
       branches_ = set_branches(by);
+      always_ = grand_totals(by);
       linear(storage, [&](const branch& one) { return group_branch(by, one.leaf); });
     } else {
       rows_below(by, storage);
@@ -480,6 +486,28 @@ class compiler final {
         out_.parts.begin(),
         {"the groups", "K", "groups are small: each one that a change touches is made anew"});
     return true;
+  }
+
+  static bool has_grand_total(const grouping& by) {
+    return std::any_of(by.sets.begin(), by.sets.end(), [](const auto& set) { return set.empty(); });
+  }
+
+  // A row of the second counter for each set of no column, which keeps its group alive.
+  static std::string grand_totals(const grouping& by) {
+    std::string out;
+    const std::size_t totals = by.keys.size() + by.state.totals.size();
+    for (std::size_t set = 0; set < by.sets.size(); ++set) {
+      if (!by.sets[set].empty()) continue;
+      out += " UNION ALL SELECT ";
+      for (std::size_t i = 0; i < by.keys.size(); ++i)
+        out += fmt::format("NULL::{}, ", by.types[i]);
+      out += fmt::format("{}::int, ", set);
+      for (std::size_t i = by.keys.size(); i < totals + by.state.extremes.size(); ++i) {
+        out += fmt::format("NULL::{}, ", by.types[i]);
+      }
+      out += "2::int";
+    }
+    return out;
   }
 
   std::vector<branch> set_branches(const grouping& by) const {
@@ -711,6 +739,7 @@ class compiler final {
   std::vector<branch> branches_;
   std::size_t leaves_ = 0;
   bool is_set_ = false;
+  std::string always_;  // Rows of the storage that never go: see grand_totals().
   compiled_view out_;
 };
 

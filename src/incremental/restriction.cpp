@@ -41,19 +41,22 @@ std::string hash_of(const std::vector<std::string>& expressions) {
 
 std::string among(const std::vector<std::string>& expressions, const std::vector<key_traits>& keys,
                   std::string_view set) {
-  std::string out;
-  bool nullable = false;
-  for (std::size_t i = 0; i < expressions.size(); ++i) {
-    if (i > 0) out += " AND ";
-    out += one_among(expressions[i], keys[i].nullable, column(i), set);
-    nullable = nullable || keys[i].nullable;
-  }
-  if (expressions.size() == 1) return out;
+  // The others would be a search through an array for each row that the first one finds.
+  const std::string first = one_among(expressions[0], keys[0].nullable, column(0), set);
+  if (expressions.size() == 1) return first;
+  return first + " AND " + all_among(expressions, keys, set);
+}
+
+std::string all_among(const std::vector<std::string>& expressions,
+                      const std::vector<key_traits>& keys, std::string_view set) {
+  const bool nullable =
+      std::any_of(keys.begin(), keys.end(), [](const key_traits& one) { return one.nullable; });
   if (!nullable) {
-    return fmt::format("{} AND ({}) IN (SELECT {} FROM {})", out, fmt::join(expressions, ", "),
+    // IS TRUE keeps it from being joined: a lookup in a hash, whatever the estimates say.
+    return fmt::format("(({}) IN (SELECT {} FROM {})) IS TRUE", fmt::join(expressions, ", "),
                        fmt::join(columns_of(set, expressions.size()), ", "), set);
   }
-  return fmt::format("{} AND EXISTS (SELECT FROM {} AS among WHERE {})", out, set,
+  return fmt::format("EXISTS (SELECT FROM {} AS among WHERE {})", set,
                      agree(columns_of("among", expressions.size()), expressions,
                            hash_of(columns_of("among", expressions.size())), hash_of(expressions)));
 }

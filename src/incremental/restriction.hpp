@@ -22,10 +22,14 @@ struct key_traits {
 [[nodiscard]] std::string hash_of(const std::vector<std::string>& expressions);
 
 /// Whether the values of `expressions` are among the rows (k1, k2, ...) of `set`, NULLs being
-/// equal. Written so that PostgreSQL pushes it down into subqueries and finds an index for it: each
-/// column alone, as = ANY, and then all together.
+/// equal. Written so that PostgreSQL pushes it down into subqueries and finds an index for it: the
+/// first column alone, as = ANY, and then all together.
 [[nodiscard]] std::string among(const std::vector<std::string>& expressions,
                                 const std::vector<key_traits>& keys, std::string_view set);
+
+/// The same for rows that are there already: by a hash alone.
+[[nodiscard]] std::string all_among(const std::vector<std::string>& expressions,
+                                    const std::vector<key_traits>& keys, std::string_view set);
 
 /// The same for a table that has the hash in a column of its own.
 [[nodiscard]] std::string among_by_hash(std::string_view hash,

@@ -274,6 +274,8 @@ std::string replace_keys(const replaced_storage& of, const std::string& gone,
                          const std::string& from) {
   const texts there = on("st", quoted_all(of.keys));
   const texts fresh = on("q", quoted_all(of.keys));
+  const std::string new_rows =
+      from == of.source ? among(fresh, of.traits, "keys") : all_among(fresh, of.traits, "keys");
   const std::string old_rows = of.hash.empty()
                                    ? among(there, of.traits, "keys")
                                    : among_by_hash("st." + quoted(of.hash), there, "keys");
@@ -283,7 +285,7 @@ std::string replace_keys(const replaced_storage& of, const std::string& gone,
       "{4} AS (INSERT INTO {1} SELECT * FROM {5} AS q WHERE (SELECT count(*) FROM {0}) >= 0 AND "
       "{6} "
       "RETURNING {3})",
-      gone, of.storage, old_rows, returning, added, from, among(fresh, of.traits, "keys"));
+      gone, of.storage, old_rows, returning, added, from, new_rows);
 }
 
 std::string replace_all(const std::string& storage, const std::string& source,
