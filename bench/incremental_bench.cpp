@@ -4,6 +4,7 @@
 // and is no failure; a view that differs from its query is one.
 //
 // usage: incremental_bench [--quick] [--lineitems N] [--rounds N] [--plots FOLDER]
+//                          [--part refresh|writers|sizes]...    default: all three
 //
 // Three million lineitems and three rounds if nothing is said, about half an hour on two cores. The
 // goals are meant for that size. --quick is for the program and not for the figures.
@@ -39,16 +40,19 @@ struct plan {
   data_sizes sizes{.accounts = 1'000'000, .lineitems = 3'000'000, .flights = 1'000'000};
   std::vector<double> percents{0.001, 0.01, 0.1, 1, 5, 10, 20};
   std::size_t rounds = 3;
-  std::size_t writers_rounds = 7;
   int writers_seconds = 4;
   long fixed_rows = 1'000;
   std::filesystem::path plots = {};
+  std::vector<std::string> parts = {};  ///< Empty: all of them.
+
+  [[nodiscard]] bool has(std::string_view part) const {
+    return parts.empty() || std::ranges::count(parts, part) > 0;
+  }
 
   void make_quick() {
     sizes = {.accounts = 100'000, .lineitems = 100'000, .flights = 100'000};
     rounds = 1;
-    writers_rounds = 1;
-    writers_seconds = 2;
+    writers_seconds = 1;
     fixed_rows = 100;
   }
 };
@@ -83,7 +87,7 @@ std::vector<size_step> grow(const server& where, const plan& what, data_set set)
   for (const double part : {0.1, 1.0 / 3, 1.0}) {
     // Whole numbers of all that is a part of it.
     const auto scaled = [&](long rows) {
-      return std::max(60'000L, static_cast<long>(static_cast<double>(rows) * part) / 6'000 * 6'000);
+      return std::max(6'000L, static_cast<long>(static_cast<double>(rows) * part) / 6'000 * 6'000);
     };
     const data_sizes sizes{.accounts = scaled(what.sizes.accounts),
                            .lineitems = scaled(what.sizes.lineitems),
@@ -108,6 +112,40 @@ std::vector<size_step> grow(const server& where, const plan& what, data_set set)
   return out;
 }
 
+void measure_refreshes(const server& where, const plan& what, PGconn* on, findings& found) {
+  for (const data_set set :
+       {data_set::pgbench, data_set::lineitem, data_set::orders, data_set::flights}) {
+    // orders is changed in the tables that were made for lineitem.
+    if (set != data_set::orders) make_tables(on, main_schema, set, what.sizes);
+    cells_seen seen = measure_cells(wanted(where, what, set));
+    found.cells.insert(found.cells.end(), seen.cells.begin(), seen.cells.end());
+    found.overheads.insert(found.overheads.end(), seen.overheads.begin(), seen.overheads.end());
+  }
+}
+
+void measure(const server& where, const plan& what, PGconn* on, findings& found) {
+  if (what.has("writers")) {
+    found.writers = measure_writers({.conninfo = where.conninfo(),
+                                     .schema = main_schema,
+                                     .rows = what.sizes.accounts,
+                                     .seconds = what.writers_seconds,
+                                     .rounds = 2 * what.rounds + 1});
+  }
+  if (what.has("refresh")) measure_refreshes(where, what, on, found);
+  execute(on, fmt::format("DROP SCHEMA {} CASCADE", main_schema));
+  if (what.has("sizes")) {
+    for (const data_set set : {data_set::pgbench, data_set::lineitem, data_set::orders}) {
+      found.sizes.push_back(grow(where, what, set));
+    }
+  }
+}
+
+void report(const plan& what, findings& found) {
+  std::ranges::stable_sort(found.cells, {}, [](const cell& one) { return one.view; });
+  print_report(found);
+  if (!what.plots.empty()) write_plots(what.plots, found);
+}
+
 void run(const plan& what) {
   mark_interruptions();
   const server where;
@@ -121,26 +159,13 @@ void run(const plan& what) {
                            what.sizes.lineitems, what.sizes.flights, what.rounds);
   found.fixed_rows = what.fixed_rows;
   fmt::print(stderr, "{}\n{}\n", found.machine, found.data);
-  found.writers = measure_writers({.conninfo = where.conninfo(),
-                                   .schema = main_schema,
-                                   .rows = what.sizes.accounts,
-                                   .seconds = what.writers_seconds,
-                                   .rounds = what.writers_rounds});
-  for (const data_set set :
-       {data_set::pgbench, data_set::lineitem, data_set::orders, data_set::flights}) {
-    // orders is changed in the tables that were made for lineitem.
-    if (set != data_set::orders) make_tables(on.get(), main_schema, set, what.sizes);
-    cells_seen seen = measure_cells(wanted(where, what, set));
-    found.cells.insert(found.cells.end(), seen.cells.begin(), seen.cells.end());
-    found.overheads.insert(found.overheads.end(), seen.overheads.begin(), seen.overheads.end());
+  try {
+    measure(where, what, on.get(), found);
+  } catch (const interrupted&) {
+    report(what, found);  // What is measured by now took long enough.
+    throw;
   }
-  execute(on.get(), fmt::format("DROP SCHEMA {} CASCADE", main_schema));
-  for (const data_set set : {data_set::pgbench, data_set::lineitem, data_set::orders}) {
-    found.sizes.push_back(grow(where, what, set));
-  }
-  std::ranges::stable_sort(found.cells, {}, [](const cell& one) { return one.view; });
-  print_report(found);
-  if (!what.plots.empty()) write_plots(what.plots, found);
+  report(what, found);
 }
 
 }  // namespace
@@ -155,6 +180,8 @@ int main(int argc, char** argv) {
         what.make_quick();
       } else if (given == "--plots" && !last) {
         what.plots = argv[++i];
+      } else if (given == "--part" && !last) {
+        what.parts.emplace_back(argv[++i]);
       } else if (given == "--rounds" && !last) {
         what.rounds = static_cast<std::size_t>(std::max(1, std::atoi(argv[++i])));
       } else if (given == "--lineitems" && !last) {
@@ -165,7 +192,7 @@ int main(int argc, char** argv) {
         throw std::runtime_error(
             fmt::format("{} is not understood; usage: incremental_bench "
                         "[--quick] [--lineitems N] [--rounds N] "
-                        "[--plots FOLDER]",
+                        "[--plots FOLDER] [--part PART]...",
                         given));
       }
     }

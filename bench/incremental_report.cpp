@@ -63,11 +63,11 @@ void print_cells(const findings& of, verdicts& all) {
     const double to_concurrently = one.ratio_of(method::concurrently, method::changes);
     const auto goal = goal_of(one);
     const auto other = one.percent == 0.1 ? one.view->concurrently_goal : std::nullopt;
-    fmt::print("| {} | {:g} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
-               one.view->name, one.percent, one.changed, one.modes,
-               shown(one.median_ms(method::changes)), shown(one.median_ms(method::refresh)),
-               shown(one.median_ms(method::concurrently)), shown(one.median_ms(method::diff)),
-               shown(to_refresh), goal ? shown(*goal) : "",
+    fmt::print("| {} | {:g} | {}{} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
+               one.view->name, one.percent, one.modes.ends_with('f') ? "&ge; " : "", one.changed,
+               one.modes, shown(one.median_ms(method::changes)),
+               shown(one.median_ms(method::refresh)), shown(one.median_ms(method::concurrently)),
+               shown(one.median_ms(method::diff)), shown(to_refresh), goal ? shown(*goal) : "",
                goal ? all.at_least(to_refresh, *goal) : "", shown(to_concurrently),
                other ? shown(*other) : "", other ? all.at_least(to_concurrently, *other) : "",
                shown(wal_of(one, method::refresh) / std::max(1.0, wal_of(one, method::changes))));

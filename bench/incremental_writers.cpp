@@ -80,16 +80,15 @@ class twins final {
   ~twins() = default;
 
   void run(writing& into, const std::string& program, int clients, std::size_t round) const {
-    const script_file update(fmt::format(
-        "\\set aid random(1, {})\nUPDATE :table SET abalance = abalance + 1 WHERE aid = "
-        ":aid;\n",
-        what_.rows));
     each_twin(round, [&](bool captured) {
+      const script_file update(fmt::format(
+          "\\set aid random(1, {})\nUPDATE {} SET abalance = abalance + 1 WHERE aid = :aid;\n",
+          what_.rows, table(captured)));
       const std::string lsn = now();
       const std::string told =
           output_of({program, "-n", "-M", "prepared", "-c", fmt::format("{}", clients), "-j",
-                     clients > 1 ? "2" : "1", "-T", fmt::format("{}", what_.seconds), "-D",
-                     "table=" + table(captured), "-f", update.path(), what_.conninfo});
+                     clients > 1 ? "2" : "1", "-T", fmt::format("{}", what_.seconds), "-f",
+                     update.path(), what_.conninfo});
       (captured ? into.captured : into.plain).push_back(number_after(told, "\ntps = "));
       (captured ? into.wal_captured : into.wal_plain)
           .push_back(since(lsn) / number_after(told, "actually processed: "));
