@@ -105,10 +105,8 @@ command add_create(CLI::App& app) {
       ->check(columns())
       ->allow_extra_args(false);
   parser
-      ->add_option(
-          "--kind", given->kind,
-          "native, incremental (a refresh costs what has changed), or auto: incremental if "
-          "the query can be")
+      ->add_option("--kind", given->kind,
+                   "native, incremental (see explain), or auto: incremental if it can be")
       ->type_name("KIND")
       ->check(one_of({"native", "incremental", "auto"}))
       ->capture_default_str();

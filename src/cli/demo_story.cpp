@@ -127,6 +127,7 @@ asio::awaitable<void> demo_story::tell(std::string conninfo, bool keep) {
   co_await refresh_while_reading();
   co_await refresh_two_at_once();
   co_await show_an_error();
+  co_await apply_changes();
   co_await keep_fresh(conninfo);
   if (!keep) co_await drop();
   say(fmt::format("\nDone in {}.", pretty_duration(since(began_))));
@@ -295,6 +296,34 @@ asio::awaitable<void> demo_story::show_an_error() {
     throw error(errc::server_error, "the refresh that must be refused was not refused");
   }
   say(text);
+}
+
+asio::awaitable<void> demo_story::apply_changes() {
+  chapter("Incremental: a refresh that costs what has changed");
+  create_options options;
+  options.kind = view_kind::incremental;
+  options.log = log_;
+  const refresh_report made =
+      co_await acreate_matview("delay_incremental", std::string(by_day_sql), options);
+  say(told(made));
+  // Both have seen the same flights by now; then some are late.
+  refresh_options refresh;
+  refresh.log = log_;
+  co_await arefresh_matview(by_day, refresh);
+  const std::string late = co_await ask(
+      "with late as (update flights set delay = delay + 10 where ctid in (select ctid from flights "
+      "order by date, origin, destination limit 20) returning 1) select count(*) from late");
+  const refresh_report applied = co_await arefresh_matview("delay_incremental", refresh);
+  const refresh_report computed = co_await arefresh_matview(by_day, refresh);
+  say(fmt::format("   {} flights are later: applied in {}, REFRESH took {}.", late,
+                  pretty_duration(applied.duration), pretty_duration(computed.duration)));
+  const std::string differ = co_await ask(
+      "select count(*) from (table delay_incremental except all table delay_by_airport_and_day) d");
+  if (differ != "0") throw error(errc::server_error, "the incremental view is not the same");
+  say("   both show the same.");
+  drop_options drop;
+  drop.log = log_;
+  co_await adrop_matview("delay_incremental", drop);
 }
 
 // Asks again and again until there is an answer; `what` is waited for.

@@ -30,6 +30,7 @@ class demo_story final {
   asio::awaitable<void> refresh_while_reading();
   asio::awaitable<void> refresh_two_at_once();
   asio::awaitable<void> show_an_error();
+  asio::awaitable<void> apply_changes();
   asio::awaitable<void> keep_fresh(const std::string& conninfo);
   asio::awaitable<void> drop();
 

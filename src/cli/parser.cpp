@@ -93,13 +93,13 @@ command_line::command_line()
   app_->set_help_flag("-h,--help", "Show this help");
   app_->get_formatter()->column_width(34);
   add_globals(*app_, options_);
-  commands_ = {add_create(*app_),         add_refresh(*app_), add_drop(*app_),
-               add_explain(*app_),        add_verify(*app_),  add_convert(*app_),
-               add_index_commands(*app_), add_list(*app_),    add_status(*app_),
-               add_history(*app_),        add_graph(*app_),   add_declare(*app_),
-               add_doctor(*app_),         add_cron(*app_),    add_schedule(*app_),
-               add_jobs(*app_),           add_enqueue(*app_), add_worker(*app_),
-               add_workers(*app_),        add_demo(*app_),    add_generate(*app_)};
+  commands_ = {add_create(*app_),  add_refresh(*app_),        add_drop(*app_),
+               add_list(*app_),    add_explain(*app_),        add_verify(*app_),
+               add_convert(*app_), add_index_commands(*app_), add_status(*app_),
+               add_history(*app_), add_graph(*app_),          add_declare(*app_),
+               add_doctor(*app_),  add_cron(*app_),           add_schedule(*app_),
+               add_jobs(*app_),    add_enqueue(*app_),        add_worker(*app_),
+               add_workers(*app_), add_demo(*app_),           add_generate(*app_)};
   for (const command& known : commands_) {
     complete_command(*known.parser, std::string(global_footer));
   }

@@ -135,8 +135,7 @@ void add_manner(CLI::App& parser, refresh_arguments& into) {
                       "Let readers go on reading; the view needs a unique index");
   parser
       .add_option("--mode", into.mode,
-                  "auto (concurrently where readers would notice), full, "
-                  "concurrently; of an incremental view auto, incremental, full, diff")
+                  "auto, full, concurrently; of an incremental view also incremental, diff")
       ->type_name("MODE")
       ->check(one_of({"auto", "full", "concurrently", "incremental", "diff"}))
       ->excludes(concurrently);
@@ -161,9 +160,8 @@ void add_manner(CLI::App& parser, refresh_arguments& into) {
   parser.add_flag("--no-care", into.no_care, "No ANALYZE or VACUUM afterwards");
   parser.add_flag("--no-history", into.no_history,
                   "Do not make the schema matview for the history where it is missing");
-  parser.add_flag(
-      "--atomic", into.atomic,
-      "Incremental views alone, with --all or names: in one transaction on one snapshot");
+  parser.add_flag("--atomic", into.atomic,
+                  "Incremental views, named or --all: in one transaction, on one snapshot");
   parser.add_flag("--cancel", into.cancel, "Stop the refreshes of these views that run, wherever");
 }
 

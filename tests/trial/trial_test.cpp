@@ -34,6 +34,43 @@ TEST(IncrementalTrial, ViewsEqualTheirQueriesWhileOthersWrite) {
   expect_right(report, seen);
 }
 
+// What must be found: programs and functions of the library, broken in one place.
+
+runtime broken_library(const std::string& sql) {
+  runtime broken = library_runtime();
+  broken.mutation = [sql](connection& on) { on.execute(sql); };
+  return broken;
+}
+
+TEST(NegativeControl, TheSignOfInclusionAndExclusionIsMissed) {
+  statistics seen;
+  const auto report =
+      run_sequential(broken_library("UPDATE matview.incremental SET program = "
+                                    "replace(program::text, '-1::bigint *', '1::bigint *')::jsonb"),
+                     120s, seed(), seen);
+  EXPECT_TRUE(report) << seen.text();
+}
+
+TEST(NegativeControl, NullKeysComparedWithEqualsAreMissed) {
+  statistics seen;
+  const auto report =
+      run_sequential(broken_library("UPDATE matview.incremental SET program = "
+                                    "replace(program::text, 'IS NOT DISTINCT FROM', '=')::jsonb"),
+                     120s, seed(), seen);
+  EXPECT_TRUE(report) << seen.text();
+}
+
+// What began before the last refresh and committed after it is left out, as with a sequence.
+TEST(NegativeControl, AWatermarkThatTakesOnlyWhatBeganLaterIsMissed) {
+  statistics seen;
+  const auto report = run_concurrent(broken_library(R"(DO $$ BEGIN EXECUTE replace(
+        pg_get_functiondef('matview.refresh(regclass, text, boolean)'::regprocedure),
+        'NOT pg_visible_in_snapshot(l.__mv_xid, $1)',
+        'l.__mv_xid >= pg_snapshot_xmax($1)'); END $$)"),
+                                     120s, seed(), seen);
+  EXPECT_TRUE(report) << seen.text();
+}
+
 // The trial itself, on a runtime that is right because it computes everything anew, and on the same
 // with a fault.
 
