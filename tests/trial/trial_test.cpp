@@ -43,6 +43,8 @@ runtime broken_library(const std::string& sql) {
 }
 
 TEST(NegativeControl, TheSignOfInclusionAndExclusionIsMissed) {
+  // It needs changes of two joined tables at once, which a short trial may not meet.
+  if (trial_time() < 60s) GTEST_SKIP() << "only with MATVIEW_TRIAL_SECONDS=60 or more";
   statistics seen;
   const auto report =
       run_sequential(broken_library("UPDATE matview.incremental SET program = "
