@@ -13,12 +13,12 @@ namespace matview::incremental {
 /// least or greatest value.
 struct aggregate_state {
   struct total {
-    node* of;
+    node* of = nullptr;
     bool number_only = false;  ///< No sum is needed.
   };
   struct extreme {
-    node* of;
-    bool least;
+    node* of = nullptr;
+    bool least = false;
   };
   std::vector<total> totals;
   std::vector<extreme> extremes;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <string_view>
 
 namespace matview::incremental {
@@ -255,7 +256,7 @@ std::vector<index_set> sets_of(const node* item, std::vector<node*>& expressions
       return out;
     }
     case PG_QUERY__GROUPING_SET_KIND__GROUPING_SET_CUBE: {
-      out.push_back({});
+      out.emplace_back();
       for (std::size_t i = 0; i < set->n_content; ++i) {
         const index_set next = element(set->content[i], expressions);
         const std::vector<index_set> before = out;

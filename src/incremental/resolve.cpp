@@ -229,6 +229,7 @@ class resolver final {
       sub->alias = make_alias(in_, unique);
       if (is_values) {
         std::vector<node*> list;
+        list.reserve(names.size());
         for (const std::string& name : names) list.push_back(make_string(in_, name));
         sub->alias->n_colnames = list.size();
         sub->alias->colnames = in_.array(list);
@@ -263,6 +264,7 @@ class resolver final {
     const store::table_facts& facts = found->second;
     check(facts);
     std::vector<std::string> names;
+    names.reserve(facts.columns.size());
     for (const store::column_facts& column : facts.columns) names.push_back(column.name);
     const std::vector<std::string> shown = renamed(names, table->alias);
     scan occurrence{.alias = unique_alias(written), .table = &facts};

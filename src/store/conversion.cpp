@@ -118,6 +118,7 @@ asio::awaitable<relation_traits> read_traits(pg::connection& on, std::string quo
   const pg::result query = co_await on.query(query_sql, one);
   out.query = query.string(0, 0);
   const pg::result grants = co_await on.query(std::string(grants_sql), one);
+  out.grants.reserve(static_cast<std::size_t>(grants.rows()));
   for (int row = 0; row < grants.rows(); ++row) out.grants.push_back(grants.string(row, 0));
   const pg::result indexes =
       co_await on.query(fmt::format(fmt::runtime(indexes_sql), storage_of), one);

@@ -303,6 +303,7 @@ asio::awaitable<std::vector<column_facts>> read_types(pg::connection& on, std::s
       "SELECT c.name, {} FROM (VALUES {}) AS c(place, name, type, modifier) ORDER BY place",
       traits("c.type::pg_catalog.oid", "c.modifier", "null::pg_catalog.oid"), values));
   std::vector<column_facts> out;
+  out.reserve(static_cast<std::size_t>(found.back().rows()));
   for (int row = 0; row < found.back().rows(); ++row) {
     out.push_back(column_at(found.back(), row, 0));
   }

@@ -57,6 +57,7 @@ asio::awaitable<incremental_names> names_of(pg::connection& on, identifier name)
                         .shown = found.string(0, 2),
                         .definition = found.string(0, 3),
                         .bases = {}};
+  out.bases.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) out.bases.push_back(found.string(row, 4));
   co_return out;
 }

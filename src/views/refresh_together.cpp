@@ -109,6 +109,7 @@ asio::awaitable<std::vector<identifier>> all_incremental(pg::connection& on) {
       "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname <> 'matview' "
       "ORDER BY i.id");
   std::vector<identifier> out;
+  out.reserve(static_cast<std::size_t>(found.back().rows()));
   for (int row = 0; row < found.back().rows(); ++row) {
     out.push_back(identifier::parse(found.back().text(row, 0)));
   }
@@ -164,6 +165,7 @@ asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
 asio::awaitable<std::vector<refresh_report>> together_anywhere(std::vector<std::string> names,
                                                                refresh_options options) {
   std::vector<identifier> views;
+  views.reserve(names.size());
   for (const std::string& name : names) views.push_back(identifier::parse(name));
   session where{std::nullopt, options.database, options.log};
   const auto work = [&](pg::connection& on) { return together_on(on, views, options); };
