@@ -32,16 +32,14 @@ struct rooted {
 using roots = std::vector<rooted>;
 
 roots roots_of(const candidate& one, const key_graph& graph) {
-  if (one.own != nullptr) {
-    for (const merged_column& merged : graph.merged()) {
-      if (!same(merged.whole, one.own)) continue;
-      return {{*aliases_in(merged.left).begin(), {merged.left}, merged.left_side},
-              {*aliases_in(merged.right).begin(), {merged.right}, merged.right_side}};
-    }
-  }
   node* expression =
       one.own != nullptr ? graph.followed(one.own) : graph.output().at(one.position).expression;
   if (expression == nullptr) return {};
+  for (const merged_column& merged : graph.merged()) {
+    if (!same(merged.whole, expression)) continue;
+    return {{*aliases_in(merged.left).begin(), {merged.left}, merged.left_side},
+            {*aliases_in(merged.right).begin(), {merged.right}, merged.right_side}};
+  }
   const std::set<std::string> on = aliases_in(expression);
   if (on.size() != 1 || graph.may_be_null(*on.begin())) return {};
   return {{*on.begin(), {expression}, {}}};
@@ -116,9 +114,17 @@ class planner final {
       for (node* one : *deciding) add_candidate(one, graph.output());
       return;
     }
-    for (std::size_t i = 0; i < query_->n_from_clause; ++i)
+    std::set<std::string> shown;
+    for (std::size_t i = 0; i < query_->n_from_clause; ++i) {
       columns_of(query_->from_clause[i], graph);
-    for (const merged_column& merged : graph.merged()) add_candidate(merged.whole, graph.output());
+      add_shown(query_->from_clause[i], shown);
+    }
+    for (const merged_column& merged : graph.merged()) {
+      const std::set<std::string> on = aliases_in(merged.own);
+      if (std::includes(shown.begin(), shown.end(), on.begin(), on.end())) {
+        add_candidate(merged.own, graph.output());
+      }
+    }
   }
 
   // Of what FROM shows: the primary key of a table, or all its columns that can be compared.
@@ -143,6 +149,18 @@ class planner final {
         if (column.expression == nullptr) continue;
         add_candidate(make_column(in_.memory, sub->alias->aliasname, column.name), graph.output());
       }
+    }
+  }
+
+  // The aliases that the SELECT itself can name.
+  static void add_shown(const node* item, std::set<std::string>& to) {
+    if (const PgQuery__JoinExpr* join = join_expr(item)) {
+      add_shown(join->larg, to);
+      add_shown(join->rarg, to);
+    } else if (const PgQuery__RangeVar* table = range_var(item)) {
+      to.insert(table->alias->aliasname);
+    } else if (const PgQuery__RangeSubselect* sub = range_subselect(item)) {
+      to.insert(sub->alias->aliasname);
     }
   }
 

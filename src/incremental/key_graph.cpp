@@ -252,9 +252,10 @@ void key_graph::note_merged(const PgQuery__JoinExpr* join, const std::set<std::s
       std::swap(own_a, own_b);
     }
     if (!owned_by(a, left) || !owned_by(b, right)) continue;
-    node* whole =
-        parse_expression(in_.memory, "COALESCE(" + print(own_a) + ", " + print(own_b) + ")");
-    merged_.push_back({whole, a, b, left, right});
+    const auto coalesce = [this](const node* one, const node* other) {
+      return parse_expression(in_.memory, "COALESCE(" + print(one) + ", " + print(other) + ")");
+    };
+    merged_.push_back({coalesce(own_a, own_b), coalesce(a, b), a, b, left, right});
   }
 }
 

@@ -22,7 +22,8 @@ struct graph_condition {
 
 /// ON l = r of a FULL JOIN: coalesce(l, r) is a column that no row lacks.
 struct merged_column {
-  node* whole;  ///< coalesce(l, r), in the terms of the SELECT.
+  node* own;    ///< coalesce(l, r), in the terms of the SELECT that has the join.
+  node* whole;  ///< The same in terms of vertices.
   node* left;
   node* right;
   std::set<std::string> left_side;  ///< The vertices on this side of the join.
