@@ -573,6 +573,7 @@ class compiler final {
                                std::string source_name, std::string& source) {
     replaced_storage out{.storage = std::move(storage),
                          .source = std::move(source_name),
+                         .columns = {},
                          .keys = plan.columns,
                          .traits = {}};
     for (std::size_t i = 0; i < plan.columns.size(); ++i) {
@@ -594,6 +595,7 @@ class compiler final {
           plan.expressions[i] != nullptr && never_null(in_, query, plan.expressions[i]);
       out.traits.push_back({.nullable = !never, .fixed = facts->fixed_size});
     }
+    for (const store::column_facts& one : known) out.columns.push_back(quoted(one.name));
     source = rows;
     if (need_hash(out.traits)) {
       out.hash = "__mv_hash";
@@ -669,6 +671,7 @@ class compiler final {
     return out;
   }
 
+  // What differs is found in one pass: with signs, equal rows of both cancel each other out.
   static std::string diff_by_keys(const replaced_storage& of) {
     texts keys;
     for (std::size_t i = 0; i < of.keys.size(); ++i) {
@@ -676,11 +679,11 @@ class compiler final {
     }
     return fmt::format(
         "WITH fresh AS MATERIALIZED (SELECT * FROM {0}),\n"
-        "keys AS MATERIALIZED (SELECT DISTINCT {1} FROM ("
-        "(SELECT * FROM fresh EXCEPT ALL SELECT * FROM {2}) UNION ALL "
-        "(SELECT * FROM {2} EXCEPT ALL SELECT * FROM fresh)) AS q),\n{3},\n/*watermark*/\n"
+        "keys AS MATERIALIZED (SELECT DISTINCT {1} FROM (SELECT {2} FROM (SELECT {2}, 1 AS __mv_w "
+        "FROM fresh UNION ALL SELECT {2}, -1 FROM {3}) AS both_sides GROUP BY {2} "
+        "HAVING sum(__mv_w) <> 0) AS q),\n{4},\n/*watermark*/\n"
         "SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM added)",
-        of.source, fmt::join(keys, ", "), of.storage,
+        of.source, fmt::join(keys, ", "), fmt::join(of.columns, ", "), of.storage,
         replace_keys(of, "gone", "added", "1", "fresh"));
   }
 

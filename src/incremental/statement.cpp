@@ -67,10 +67,10 @@ std::string storage_matches(const keyed_storage& of, std::string_view left, std:
   return agree(l, r, fmt::format("{}.__mv_hash", left), fmt::format("{}.__mv_hash", right));
 }
 
-// Whether group d, whose least or greatest value may have gone, has to be looked at anew.
+// Whether group d of `old`, whose least or greatest value may have gone, has to be looked at anew.
 std::string extreme_lost(const keyed_storage& of, std::size_t i) {
   const char* reaches = of.extremes[i] ? "<=" : ">=";
-  return fmt::format("(d.o{0} {1} st.__mv_m{0} AND (d.i{0} {1} d.o{0}) IS NOT TRUE)", i + 1,
+  return fmt::format("(d.o{0} {1} d.__mv_m{0} AND (d.i{0} {1} d.o{0}) IS NOT TRUE)", i + 1,
                      reaches);
 }
 
@@ -117,8 +117,16 @@ std::string net(const keyed_storage& of) {
       list(columns));
 }
 
-std::string lost_groups(const keyed_storage& of, const std::string& storage,
-                        const std::string& rows) {
+// `delta` with what is stored of its keys now, and where: the storage is searched once for each.
+std::string stored_before(const keyed_storage& of, const std::string& storage) {
+  texts columns{"d.*", "st.ctid AS __mv_at"};
+  for (const std::string& one : numbered("st.__mv_n", of.counters)) columns.push_back(one);
+  for (const std::string& one : numbered("st.__mv_m", of.extremes.size())) columns.push_back(one);
+  return fmt::format("old AS MATERIALIZED (SELECT {} FROM delta AS d LEFT JOIN {} AS st ON {}),\n",
+                     list(columns), storage, storage_matches(of, "st", "d", false));
+}
+
+std::string lost_groups(const keyed_storage& of, const std::string& rows) {
   texts lost;
   texts values;
   for (std::size_t i = 0; i < of.extremes.size(); ++i) {
@@ -128,9 +136,8 @@ std::string lost_groups(const keyed_storage& of, const std::string& storage,
   const texts keys = numbered("k", of.keys.size());
   std::string select = list(on("d", keys));
   if (keys.empty()) select = "1 AS one";
-  std::string sql =
-      fmt::format("hit AS MATERIALIZED (SELECT {} FROM delta AS d JOIN {} AS st ON {} WHERE {}),\n",
-                  select, storage, storage_matches(of, "st", "d", false), fmt::join(lost, " OR "));
+  std::string sql = fmt::format("hit AS MATERIALIZED (SELECT {} FROM old AS d WHERE {}),\n", select,
+                                fmt::join(lost, " OR "));
   texts columns = keys;
   if (of.hashed()) columns.push_back(hash_of(keys) + " AS __mv_hash");
   columns.insert(columns.end(), values.begin(), values.end());
@@ -189,7 +196,8 @@ std::string add_changes(const keyed_storage& of, const std::string& storage,
   std::string sql = fmt::format("changes AS (SELECT {} FROM ({}) AS c),\n", list(through), changes);
   if (!of.extremes.empty()) sql += net(of);
   sql += fmt::format("delta AS MATERIALIZED ({}),\n", delta(of));
-  if (!of.extremes.empty()) sql += lost_groups(of, storage, rows);
+  sql += stored_before(of, storage);
+  if (!of.extremes.empty()) sql += lost_groups(of, rows);
 
   texts alive;
   texts set;
@@ -203,7 +211,7 @@ std::string add_changes(const keyed_storage& of, const std::string& storage,
     nothing.push_back(fmt::format("d.{} = 0", of_delta));
   };
   for (std::size_t i = 1; i <= of.counters; ++i) {
-    alive.push_back(fmt::format("st.__mv_n{0} + d.n{0} <> 0", i));
+    alive.push_back(fmt::format("d.__mv_n{0} + d.n{0} <> 0", i));
     add(fmt::format("__mv_n{}", i), fmt::format("n{}", i));
   }
   for (std::size_t i = 0; i < of.sums.size(); ++i) {
@@ -212,7 +220,7 @@ std::string add_changes(const keyed_storage& of, const std::string& storage,
   }
   for (std::size_t i = 0; i < of.extremes.size(); ++i) {
     set.push_back(
-        fmt::format("__mv_m{0} = CASE WHEN {1} THEN a.m{0} ELSE {2}(st.__mv_m{0}, d.i{0}) END",
+        fmt::format("__mv_m{0} = CASE WHEN {1} THEN a.m{0} ELSE {2}(d.__mv_m{0}, d.i{0}) END",
                     i + 1, extreme_lost(of, i), of.extremes[i] ? "least" : "greatest"));
     insert.push_back(fmt::format("__mv_m{}", i + 1));
     values.push_back(fmt::format("d.i{}", i + 1));
@@ -221,7 +229,6 @@ std::string add_changes(const keyed_storage& of, const std::string& storage,
     insert.emplace_back("__mv_hash");
     values.emplace_back("d.__mv_hash");
   }
-  const std::string match = storage_matches(of, "st", "d", false);
   std::string again;
   if (!of.extremes.empty()) {
     texts left = on("d", keys);
@@ -232,41 +239,53 @@ std::string add_changes(const keyed_storage& of, const std::string& storage,
   }
   const std::string lives = of.one_row() ? "true" : fmt::format("({})", fmt::join(alive, " OR "));
   sql += fmt::format(
-      "changed AS (UPDATE {} AS st SET {} FROM delta AS d{} WHERE {} AND {}{} "
+      "changed AS (UPDATE {} AS st SET {} FROM old AS d{} WHERE st.ctid = d.__mv_at AND {}{} "
       "RETURNING 1),\n",
-      storage, list(set), again, match, lives,
+      storage, list(set), again, lives,
       of.extremes.empty() ? fmt::format(" AND NOT ({})", fmt::join(nothing, " AND ")) : "");
   if (of.one_row()) return sql + "gone AS (SELECT 1 WHERE false),\nadded AS (SELECT 1 WHERE false)";
   sql += fmt::format(
-      "gone AS (DELETE FROM {} AS st USING delta AS d WHERE {} AND NOT {} "
+      "gone AS (DELETE FROM {} AS st USING old AS d WHERE st.ctid = d.__mv_at AND NOT {} "
       "RETURNING 1),\n",
-      storage, match, lives);
+      storage, lives);
   texts fresh;
   for (std::size_t i = 1; i <= of.counters; ++i) fresh.push_back(fmt::format("d.n{} <> 0", i));
   sql += fmt::format(
-      "added AS (INSERT INTO {} ({}) SELECT {} FROM delta AS d WHERE ({}) AND NOT "
-      "EXISTS (SELECT FROM {} AS st WHERE {}) RETURNING 1)",
-      storage, list(insert), list(values), fmt::join(fresh, " OR "), storage, match);
+      "added AS (INSERT INTO {} ({}) SELECT {} FROM old AS d WHERE d.__mv_at IS NULL AND ({}) "
+      "RETURNING 1)",
+      storage, list(insert), list(values), fmt::join(fresh, " OR "));
   return sql;
 }
 
 std::string keyed_diff(const keyed_storage& of, const view_parts& parts) {
-  const std::string match = storage_matches(of, "st", "f", true);
   const texts state = state_columns(of);
   texts set;
   for (const std::string& one : state) set.push_back(fmt::format("{0} = f.{0}", one));
+  const std::string differs = fmt::format("ROW({}) IS DISTINCT FROM ROW({})", list(on("st", state)),
+                                          list(on("f", state)));
+  constexpr std::string_view count =
+      "/*watermark*/\nSELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM changed) + "
+      "(SELECT count(*) FROM added)";
+  if (of.one_row()) {
+    return fmt::format(
+        "WITH changed AS (UPDATE {} AS st SET {} FROM {} AS f WHERE {} RETURNING 1),\n"
+        "gone AS (SELECT 1 WHERE false),\nadded AS (SELECT 1 WHERE false),\n{}",
+        parts.storage, list(set), parts.source, differs, count);
+  }
+  texts columns = quoted_all(of.keys);
+  columns.insert(columns.end(), state.begin(), state.end());
   return fmt::format(
-      "WITH fresh AS MATERIALIZED (SELECT * FROM {0}),\n"
-      "gone AS (DELETE FROM {1} AS st WHERE NOT EXISTS (SELECT FROM fresh AS f WHERE {2}) "
-      "RETURNING 1),\n"
-      "changed AS (UPDATE {1} AS st SET {3} FROM fresh AS f WHERE {2} AND "
-      "ROW({4}) IS DISTINCT FROM ROW({5}) RETURNING 1),\n"
-      "added AS (INSERT INTO {1} SELECT * FROM fresh AS f WHERE NOT EXISTS "
-      "(SELECT FROM {1} AS st WHERE {2}) RETURNING 1),\n"
-      "/*watermark*/\n"
-      "SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM changed) + "
-      "(SELECT count(*) FROM added)",
-      parts.source, parts.storage, match, list(set), list(on("st", state)), list(on("f", state)));
+      "WITH compared AS MATERIALIZED (SELECT st.ctid AS __mv_at, f.* FROM (SELECT true AS "
+      "__mv_there, r.* FROM {0} AS r) AS f FULL JOIN {1} AS st ON {2} "
+      "WHERE f.__mv_there IS NULL OR st.ctid IS NULL OR {3}),\n"
+      "gone AS (DELETE FROM {1} AS st USING compared AS f WHERE st.ctid = f.__mv_at AND "
+      "f.__mv_there IS NULL RETURNING 1),\n"
+      "changed AS (UPDATE {1} AS st SET {4} FROM compared AS f WHERE st.ctid = f.__mv_at AND "
+      "f.__mv_there RETURNING 1),\n"
+      "added AS (INSERT INTO {1} ({5}) SELECT {5} FROM compared AS f WHERE f.__mv_at IS NULL "
+      "RETURNING 1),\n{6}",
+      parts.source, parts.storage, storage_matches(of, "st", "f", true), differs, list(set),
+      list(columns), count);
 }
 
 std::string replace_keys(const replaced_storage& of, const std::string& gone,

@@ -41,6 +41,7 @@ struct keyed_storage {
 struct replaced_storage {
   std::string storage;
   std::string source;
+  std::vector<std::string> columns;  ///< All but the hash, quoted.
   std::vector<std::string> keys;
   std::vector<key_traits> traits;
   std::string hash = {};  ///< The column with the keys' hash, if there is one.

@@ -299,6 +299,8 @@ BEGIN
     EXECUTE format('CREATE TABLE matview.log_%s (__mv_xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
       __mv_w smallint NOT NULL)
       WITH (fillfactor = 100, autovacuum_vacuum_scale_factor = 0.05)', known.id);
+    -- A histogram is of xids that are gone: all that is new lies beyond it and would be taken for one row.
+    EXECUTE format('ALTER TABLE matview.log_%s ALTER COLUMN __mv_xid SET STATISTICS 0', known.id);
     EXECUTE format('CREATE INDEX log_%s_xid ON matview.log_%1$s (__mv_xid) WITH (fillfactor = 100)', known.id);
     fresh := true;
   END IF;
@@ -440,20 +442,50 @@ BEGIN
 END
 $$;
 
--- A statement of a program for the bases that changed. Bit i of a mask is the base logs[i + 1].
+-- How many rows of each log fulfil its condition, counted up to most.
+CREATE FUNCTION matview.count_changes(logs integer[], conditions text[], watermark pg_snapshot, own xid8, most bigint)
+  RETURNS bigint[] LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+  -- What is to be counted is at the end of the log, by xid, also if the log is kept long for another view.
+  SET enable_seqscan = off AS $$
+DECLARE
+  counts bigint[] := '{}';
+BEGIN
+  IF logs IS NOT NULL THEN
+    EXECUTE (SELECT 'SELECT ARRAY[' || string_agg(format(
+        '(SELECT count(*) FROM (SELECT FROM matview.log_%s AS l WHERE %s LIMIT $3) AS x)', l, c), ', ' ORDER BY place)
+        || ']' FROM unnest(logs, conditions) WITH ORDINALITY AS u (l, c, place))
+      INTO counts USING watermark, own, most;
+  END IF;
+  RETURN counts;
+END
+$$;
+
+-- A statement of a program for the bases that changed. Bit i of a mask is the base logs[i + 1]; counts is how many rows
+-- each log had a moment ago, and slack how many more there may be. That is told to the planner, which knows nothing of
+-- a log, by LIMIT; if there are more the statement says that it met what was not expected.
 CREATE FUNCTION matview.compose(program jsonb, template text, view integer, logs integer[], conditions text[],
-  mask integer) RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  mask integer, counts bigint[] DEFAULT NULL, slack bigint DEFAULT 0) RETURNS text LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   deltas text := '';
   unexpected text;
+  room bigint;
   s record;
 BEGIN
   FOR i IN 1 .. coalesce(cardinality(logs), 0) LOOP
     IF mask & (1 << (i - 1)) <> 0 THEN
-      deltas := deltas || format('d_%s AS (SELECT * FROM matview.log_%1$s AS l WHERE %2$s), ', logs[i], conditions[i]);
+      room := counts[i] + counts[i] / 8 + slack;
+      deltas := deltas || format('d_%s AS (SELECT * FROM matview.log_%1$s AS l WHERE %2$s%3$s LIMIT %4$s), ', logs[i],
+        conditions[i],
+        -- By its index if it has a lot that was applied before.
+        CASE WHEN pg_relation_size(format('matview.log_%s', logs[i])::regclass) / 60 > 4 * room
+             THEN ' ORDER BY l.__mv_xid' END,
+        room + 1);
+      unexpected := concat_ws(' OR ', unexpected, format('(SELECT count(*) FROM d_%s) > %s', logs[i], room));
     ELSE
       unexpected := concat_ws(' OR ', unexpected,
-        format('EXISTS (SELECT FROM matview.log_%s AS l WHERE %s)', logs[i], conditions[i]));
+        format('(SELECT true FROM matview.log_%s AS l WHERE %s ORDER BY l.__mv_xid DESC LIMIT 1) IS NOT NULL', logs[i],
+          conditions[i]));
     END IF;
   END LOOP;
   FOR s IN
@@ -558,7 +590,8 @@ BEGIN
     SELECT array_agg(x.base ORDER BY x.id), array_agg(x.id ORDER BY x.id), array_agg(x.storage ORDER BY x.id),
            array_agg(x.condition ORDER BY x.id), bool_or(x.gone), string_agg(x.base::text, ', ' ORDER BY x.id),
            'SELECT ' || string_agg(
-             format('EXISTS (SELECT FROM matview.log_%s AS l WHERE %s)', x.id, x.condition), ' OR ')
+             format('(SELECT true FROM matview.log_%s AS l WHERE %s ORDER BY l.__mv_xid DESC LIMIT 1) IS NOT NULL',
+               x.id, x.condition), ' OR ')
       INTO bases, logs, storages, conditions, gone, names, probe
       FROM (SELECT l.base, l.id, s.id IS NOT NULL AS storage, k.oid IS NULL AS gone,
                    CASE WHEN s.id IS NULL THEN condition
@@ -616,14 +649,7 @@ BEGIN
                  THEN least(v.full_seconds * v.rows_per_second, 1e15) ELSE sum(matview.row_estimate(b)) / 10
                  END)::bigint + 1 END
           INTO capacity FROM unnest(bases) AS b;
-        counts := '{}';
-        IF bases IS NOT NULL THEN
-          EXECUTE (SELECT 'SELECT ARRAY[' || string_agg(format(
-              '(SELECT count(*) FROM (SELECT FROM matview.log_%s AS l WHERE %s LIMIT $3) AS x)', l, c), ', ' ORDER BY l)
-              || ']'
-              FROM unnest(logs, conditions) AS u (l, c))
-            INTO counts USING v.watermark, v.watermark_xid, capacity;
-        END IF;
+        counts := matview.count_changes(logs, conditions, v.watermark, v.watermark_xid, capacity);
         unchanged := 0 = ALL (counts);
       ELSIF bases IS NULL THEN
         unchanged := true;
@@ -690,6 +716,8 @@ BEGIN
 
   IF because IS NULL AND wish IN ('auto', 'incremental') THEN
     mode := 'incremental';
+    counts := ARRAY(SELECT coalesce((SELECT n FROM unnest(logs, counts) AS u (l, n) WHERE l = (b ->> 'log')::integer), 0)
+                      FROM jsonb_array_elements(v.program -> 'bases') WITH ORDINALITY AS a (b, place) ORDER BY place);
     logs := ARRAY(SELECT (b ->> 'log')::integer
                     FROM jsonb_array_elements(v.program -> 'bases') WITH ORDINALITY AS a (b, place) ORDER BY place);
     conditions := ARRAY(SELECT CASE WHEN (b ->> 'storage')::boolean THEN condition || ' AND l.__mv_xid IS DISTINCT FROM $2'
@@ -700,7 +728,8 @@ BEGIN
     FOR attempt IN 1 .. 10 LOOP
       mask := (SELECT coalesce(bit_or(1 << (place::integer - 1)), 0) FROM unnest(logs) WITH ORDINALITY AS u (l, place)
                 WHERE l = ANY (changed));
-      statement := matview.compose(v.program, v.program ->> 'apply', v.id, logs, conditions, mask);
+      statement := matview.compose(v.program, v.program ->> 'apply', v.id, logs, conditions, mask, counts,
+        100 * attempt);
       started := clock_timestamp();
       BEGIN
         EXECUTE statement INTO rows, unexpected USING v.watermark, v.watermark_xid;
@@ -717,14 +746,11 @@ BEGIN
           because := format('a row that was there in between cannot be computed: %s', SQLERRM);
           EXIT;
       END;
-      -- Another table was changed since we looked.
+      -- Another table was changed since we looked, or many rows more.
       IF attempt = 10 THEN
         RAISE EXCEPTION 'the tables of % change too fast', view USING ERRCODE = '40001', HINT = 'Try again.';
       END IF;
-      EXECUTE (SELECT 'SELECT ARRAY[' || string_agg(format(
-          '(SELECT count(*) FROM (SELECT FROM matview.log_%s AS l WHERE %s) AS x)', l, c), ', ' ORDER BY place) || ']'
-          FROM unnest(logs, conditions) WITH ORDINALITY AS u (l, c, place))
-        INTO counts USING v.watermark, v.watermark_xid;
+      counts := matview.count_changes(logs, conditions, v.watermark, v.watermark_xid, NULL);
       changed := ARRAY(SELECT l FROM unnest(logs, counts) AS u (l, n) WHERE n > 0);
       log_rows := (SELECT sum(n) FROM unnest(counts) AS n);
       IF cardinality(changed) > coalesce((v.program ->> 'max_bases')::integer, 4) THEN
