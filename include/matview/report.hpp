@@ -15,10 +15,11 @@ enum class refresh_mode {
   concurrently,  ///< Compared with the old contents; readers never wait.
   incremental,   ///< Of an incremental view: what has changed was applied.
   diff,          ///< Of an incremental view: computed anew, and only what differs was written.
+  swap,          ///< Of an incremental view: a new table was filled and put in the old one's place.
   automatic,     ///< Only as a wish: whichever of the two suits the view now.
 };
 
-/// `none`, `full`, `concurrently` or `auto`. Never fails.
+/// The name as the command line takes it, and `none`. Never fails.
 [[nodiscard]] std::string_view to_string(refresh_mode mode) noexcept;
 
 /// Who asked for a refresh.

@@ -27,6 +27,7 @@ std::optional<refresh_mode> mode_of(const refresh_arguments& given) {
   if (given.mode == "full") return refresh_mode::full;
   if (given.mode == "incremental") return refresh_mode::incremental;
   if (given.mode == "diff") return refresh_mode::diff;
+  if (given.mode == "swap") return refresh_mode::swap;
   if (given.mode == "concurrently") return refresh_mode::concurrently;
   return std::nullopt;
 }
@@ -135,9 +136,10 @@ void add_manner(CLI::App& parser, refresh_arguments& into) {
                       "Let readers go on reading; the view needs a unique index");
   parser
       .add_option("--mode", into.mode,
-                  "auto, full, concurrently; of an incremental view also incremental, diff")
+                  "auto, full, concurrently; of an incremental view also incremental, diff, "
+                  "swap")
       ->type_name("MODE")
-      ->check(one_of({"auto", "full", "concurrently", "incremental", "diff"}))
+      ->check(one_of({"auto", "full", "concurrently", "incremental", "diff", "swap"}))
       ->excludes(concurrently);
   CLI::Option* if_changed =
       parser.add_flag("--if-changed", into.if_changed,

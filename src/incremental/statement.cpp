@@ -261,8 +261,8 @@ std::string keyed_diff(const keyed_storage& of, const view_parts& parts) {
   const texts state = state_columns(of);
   texts set;
   for (const std::string& one : state) set.push_back(fmt::format("{0} = f.{0}", one));
-  const std::string differs = fmt::format("ROW({}) IS DISTINCT FROM ROW({})", list(on("st", state)),
-                                          list(on("f", state)));
+  const std::string differs =
+      fmt::format("ROW({}) IS DISTINCT FROM ROW({})", list(on("st", state)), list(on("f", state)));
   constexpr std::string_view count =
       "/*watermark*/\nSELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM changed) + "
       "(SELECT count(*) FROM added)";

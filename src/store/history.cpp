@@ -80,8 +80,9 @@ constexpr const char* prune_sql = R"(
   gone AS (DELETE FROM matview.refresh r USING expired e WHERE r.id = e.id RETURNING 1)
   SELECT count(*) FROM gone)";
 
-constexpr std::array modes{refresh_mode::none, refresh_mode::full, refresh_mode::concurrently,
-                           refresh_mode::incremental, refresh_mode::diff};
+constexpr std::array modes{refresh_mode::none,         refresh_mode::full,
+                           refresh_mode::concurrently, refresh_mode::incremental,
+                           refresh_mode::diff,         refresh_mode::swap};
 constexpr std::array outcomes{history_outcome::done, history_outcome::skipped,
                               history_outcome::failed, history_outcome::in_doubt,
                               history_outcome::outside};

@@ -44,6 +44,11 @@ asio::awaitable<std::string> who_refreshes(pg::connection& on, const identifier&
   co_return out.empty() ? std::string("another session") : fmt::format("{}", fmt::join(out, ", "));
 }
 
+bool is_of_incremental_views(refresh_mode mode) {
+  return mode == refresh_mode::incremental || mode == refresh_mode::diff ||
+         mode == refresh_mode::swap;
+}
+
 }  // namespace
 
 std::optional<appearance> seen(const pg::result& answer) {
@@ -214,7 +219,7 @@ asio::awaitable<refresh_report> one_refresh::act(std::string before, chosen_mode
     std::vector<pg::result> read = std::move(first);
     co_return co_await apply(std::move(read));
   }
-  if (chosen.mode == refresh_mode::incremental || chosen.mode == refresh_mode::diff) {
+  if (is_of_incremental_views(chosen.mode)) {
     throw error(errc::invalid_option,
                 fmt::format("{} is a native materialized view, which PostgreSQL only computes anew",
                             request_.view.quoted()),
@@ -272,6 +277,8 @@ std::string wish_of(const refresh_options& options) {
       return "incremental";
     case refresh_mode::diff:
       return "diff";
+    case refresh_mode::swap:
+      return "swap";
     default:
       return "auto";
   }
@@ -282,7 +289,8 @@ std::string wish_of(const refresh_options& options) {
 refresh_mode mode_named(std::string_view name) noexcept {
   if (name == "incremental") return refresh_mode::incremental;
   if (name == "full") return refresh_mode::full;
-  return name == "diff" ? refresh_mode::diff : refresh_mode::none;
+  if (name == "diff") return refresh_mode::diff;
+  return name == "swap" ? refresh_mode::swap : refresh_mode::none;
 }
 
 // An incremental view: the database does it, and one_refresh keeps the history. `first` is what

@@ -21,6 +21,8 @@ std::string_view to_string(refresh_mode mode) noexcept {
       return "incremental";
     case refresh_mode::diff:
       return "diff";
+    case refresh_mode::swap:
+      return "swap";
   }
   return "none";
 }

@@ -65,7 +65,8 @@ asio::awaitable<chosen_mode> planned_mode(pg::connection& on, const plan_step& s
                                           const refresh_options& each) {
   chosen_mode asked = asked_mode(each);
   if (step.view.kind == node_kind::incremental_view) {
-    const bool full = each.mode == refresh_mode::full || each.mode == refresh_mode::diff;
+    const bool full = each.mode == refresh_mode::full || each.mode == refresh_mode::diff ||
+                      each.mode == refresh_mode::swap;
     if (full) co_return asked;
     asked.mode = refresh_mode::incremental;
     asked.reason = "by what has changed in its tables, or filled anew where that is faster";

@@ -47,8 +47,9 @@ Word word_of(const std::array<Word, Count>& all, std::string_view text) {
   return found == all.end() ? all.front() : *found;
 }
 
-constexpr std::array modes{refresh_mode::none, refresh_mode::full, refresh_mode::concurrently,
-                           refresh_mode::incremental, refresh_mode::diff};
+constexpr std::array modes{refresh_mode::none,         refresh_mode::full,
+                           refresh_mode::concurrently, refresh_mode::incremental,
+                           refresh_mode::diff,         refresh_mode::swap};
 constexpr std::array origins{refresh_origin::api, refresh_origin::hand, refresh_origin::schedule,
                              refresh_origin::somebody_else};
 

@@ -217,6 +217,63 @@ TEST_F(Incremental, LooksLikeAnyView) {
   EXPECT_EQ(db.query_one("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal"), "0");
 }
 
+TEST_F(Incremental, IsSwappedAndStaysWhatItWas) {
+  create_matview("v", "SELECT id, a, coalesce(b, 0) AS b FROM r",
+                 {.indexes = {{.columns = {"a", "b"}, .unique = false}},
+                  .comment = "kept",
+                  .kind = view_kind::incremental});
+  test_role reader(db, "reader");
+  db.execute("GRANT SELECT ON v TO " + reader.name() +
+             "; ALTER VIEW v SET (security_barrier); CREATE VIEW above AS SELECT * FROM v;"
+             "DO $$ BEGIN EXECUTE format('COMMENT ON INDEX %s IS %L', (SELECT min(indexrelid) FROM "
+             "pg_index WHERE indrelid = (SELECT storage FROM matview.incremental))::regclass, "
+             "'of the keys'); END $$");
+  const std::string looks =
+      "SELECT c.relacl::text || c.reloptions::text || obj_description(c.oid) || (SELECT "
+      "string_agg(i.indexrelid::regclass || coalesce(obj_description(i.indexrelid), ''), ' ' ORDER "
+      "BY 1) FROM pg_index AS i, matview.incremental AS m WHERE i.indrelid = m.storage) || (SELECT "
+      "string_agg(pg_get_indexdef(i.indexrelid), ' ' ORDER BY 1) FROM pg_index AS i, "
+      "matview.incremental AS m WHERE i.indrelid = m.storage) FROM pg_class AS c WHERE c.oid = "
+      "'v'::regclass";
+  const std::string before = db.query_one(looks);
+  change(1);
+  const std::string storage = db.query_one("SELECT storage::oid FROM matview.incremental");
+  const refresh_report done = refresh_matview("v", {.mode = refresh_mode::swap});
+  EXPECT_EQ(done.mode, refresh_mode::swap) << done.reason;
+  expect_right("v");
+  EXPECT_EQ(db.query_one(looks), before);
+  EXPECT_NE(db.query_one("SELECT storage::oid FROM matview.incremental"), storage);
+  EXPECT_EQ(count("above"), count("v"));
+  EXPECT_THROW(db.execute("DELETE FROM v"), std::runtime_error);
+  change(2);
+  EXPECT_EQ(refresh_matview("v", {.mode = refresh_mode::incremental}).mode,
+            refresh_mode::incremental);
+  expect_right("v");
+  EXPECT_TRUE(verify_matview("v").right());
+
+  session open(db.url());
+  open.execute("BEGIN; SELECT count(*) FROM v");
+  change(3);
+  EXPECT_EQ(
+      failure_of([] {
+        static_cast<void>(refresh_matview("v", {.lock_timeout = interval::parse("200 milliseconds"),
+                                                .mode = refresh_mode::swap}));
+      }).code(),
+      errc::lock_timeout);
+  open.execute("COMMIT");
+  static_cast<void>(refresh_matview("v"));
+  expect_right("v");
+
+  create("w", "SELECT a, count(*) AS n FROM v GROUP BY a");
+  change(4);
+  const refresh_report instead = refresh_matview("v", {.mode = refresh_mode::swap});
+  EXPECT_EQ(instead.mode, refresh_mode::diff);
+  EXPECT_TRUE(contains(instead.reason, "another incremental view")) << instead.reason;
+  static_cast<void>(refresh_matview("w"));
+  expect_right("v");
+  expect_right("w");
+}
+
 TEST_F(Incremental, WritersNeedNoRight) {
   create("v", "SELECT a, count(*) AS n FROM r GROUP BY a");
   test_role writer(db, "writer");
@@ -249,7 +306,7 @@ TEST_F(Incremental, SaysWhatItDid) {
   EXPECT_TRUE(contains(done.reason, "2 rows were changed in public.r")) << done.reason;
   db.execute("TRUNCATE r");
   const refresh_report emptied = refresh_matview("v");
-  EXPECT_EQ(emptied.mode, refresh_mode::full);
+  EXPECT_EQ(emptied.mode, refresh_mode::diff);
   EXPECT_TRUE(contains(emptied.reason, "TRUNCATE")) << emptied.reason;
   EXPECT_EQ(count("v"), "0");
 }
@@ -411,7 +468,7 @@ TEST_F(Incremental, AViewThatNobodyRefreshesIsDetachedAndMadeAnew) {
       "SELECT matview.prune()");
   EXPECT_TRUE(contains(db.query_one("SELECT detached FROM matview.incremental"), "not refreshed"));
   const refresh_report done = refresh_matview("v");
-  EXPECT_EQ(done.mode, refresh_mode::full) << done.reason;
+  EXPECT_EQ(done.mode, refresh_mode::diff) << done.reason;
   expect_right("v");
 }
 

@@ -240,6 +240,7 @@ class round final {
 
   void refresh(dice& own, connection& on) {
     on.execute("SET lock_timeout = '2s'");
+    // No swap: to the older snapshots of others the view would look empty.
     static constexpr const char* modes[] = {"auto", "incremental", "diff", "full"};
     while (!stop_others_ && !failed_) {
       const checked_view& view = own.of(views_);

@@ -125,8 +125,9 @@ class one_run final {
 };
 
 step random_refresh(dice& choose) {
-  static constexpr const char* modes[] = {"auto", "incremental", "diff", "full"};
-  return {.refresh_mode = modes[choose.weighted({62, 24, 8, 6})], .roll_back = choose.percent(10)};
+  static constexpr const char* modes[] = {"auto", "incremental", "diff", "full", "swap"};
+  return {.refresh_mode = modes[choose.weighted({61, 23, 7, 5, 4})],
+          .roll_back = choose.percent(10)};
 }
 
 // So that one more than the refused share of a young compiler does not take all the time.

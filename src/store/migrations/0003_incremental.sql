@@ -356,8 +356,9 @@ BEGIN
       SELECT * FROM (VALUES
         ('insert', head || '1' || format(tail, 'matview_new') || ';'),
         ('delete', head || '-1' || format(tail, 'matview_old') || ';'),
-        ('update', head || '-1' || format(tail, 'matview_old') || ';' ||
-                   head || '1' || format(tail, 'matview_new') || ';'),
+        -- One statement: for a single row, to start another costs as much as to run it.
+        ('update', head || '-1' || format(tail, 'matview_old') || ' UNION ALL SELECT 1' ||
+                   format(tail, 'matview_new') || ';'),
         ('truncate',
          format('INSERT INTO matview.mark (log, xid) VALUES (%s, pg_catalog.pg_current_xact_id());', known.id)),
         ('row', 'IF TG_OP <> ''INSERT'' THEN ' || head || '-1' || format(tail, '(SELECT OLD.*) AS o') || '; END IF;' ||
@@ -513,7 +514,78 @@ CREATE FUNCTION matview.row_estimate(base oid) RETURNS float8 LANGUAGE sql STABL
     FROM matview.family(base) AS f (relid) JOIN pg_class AS k ON k.oid = f.relid AND k.relkind = 'r'
 $$;
 
--- Brings an incremental view up to date. mode: none, incremental, full, diff; or recompile, when nothing was done as
+-- NULL, or why a view cannot be filled by matview.swap().
+CREATE FUNCTION matview.swap_fault(view integer) RETURNS text LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN EXISTS (SELECT FROM matview.change_log AS l WHERE l.base = i.storage)
+              THEN 'it cannot be swapped: another incremental view is made from it'
+              WHEN to_regclass(format('matview.core_%s', i.id)) IS NOT NULL
+              THEN 'it cannot be swapped: it has two tables' END
+    FROM matview.incremental AS i WHERE i.id = swap_fault.view
+$$;
+
+-- Fills a table beside the storage and puts it in its place: as fast as REFRESH, but for a moment at the end it waits
+-- for all who read the view, and they for it; and to a REPEATABLE READ transaction that began before, the view looks
+-- empty. Indexes are made when the table is full.
+CREATE FUNCTION matview.swap(view integer) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+  SET client_min_messages = warning AS $$
+#variable_conflict use_column
+DECLARE
+  v record;
+  i record;
+  name text := format('matview.swap_%s', swap.view);
+  part text;
+  made text[] := '{}';
+  n bigint;
+BEGIN
+  SELECT i.view::regclass AS view, i.storage::regclass AS storage,
+         pg_get_viewdef(i.view) AS definition,
+         (SELECT format(' WITH (%s)', array_to_string(c.reloptions, ', ')) FROM pg_class AS c
+           WHERE c.oid = i.view AND c.reloptions IS NOT NULL) AS view_options,
+         (SELECT format('ALTER TABLE %s SET (%s)', name, array_to_string(c.reloptions, ', ')) FROM pg_class AS c
+           WHERE c.oid = i.storage AND c.reloptions IS NOT NULL) AS table_options
+    INTO v FROM matview.incremental AS i WHERE i.id = swap.view;
+  EXECUTE format('CREATE TABLE %s (LIKE %s INCLUDING COMMENTS INCLUDING DEFAULTS INCLUDING STATISTICS INCLUDING STORAGE)',
+    name, v.storage);
+  IF v.table_options IS NOT NULL THEN
+    EXECUTE v.table_options;
+  END IF;
+  EXECUTE matview.compose('{"pieces": []}', format(E'WITH\n/*watermark*/\nINSERT INTO %s SELECT * FROM matview.source_%s',
+    name, swap.view), swap.view, NULL, NULL, 0);
+  GET DIAGNOSTICS n = ROW_COUNT;
+  FOR i IN SELECT c.relname AS name, pg_get_indexdef(x.indexrelid) AS definition,
+                  obj_description(c.oid, 'pg_class') AS comment, x.indisclustered AS clustered
+             FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indexrelid
+            WHERE x.indrelid = v.storage AND x.indisvalid ORDER BY x.indexrelid
+  LOOP
+    part := format('swap_%s_%s', swap.view, cardinality(made) + 1);
+    EXECUTE substring(i.definition FROM '^CREATE (?:UNIQUE )?INDEX ') || part || format(' ON %s', name)
+      || substring(i.definition FROM position(format(' ON %s USING ', v.storage) IN i.definition)
+                                     + length(format(' ON %s', v.storage)));
+    IF i.comment IS NOT NULL THEN
+      EXECUTE format('COMMENT ON INDEX matview.%I IS %L', part, i.comment);
+    END IF;
+    IF i.clustered THEN
+      EXECUTE format('ALTER TABLE %s CLUSTER ON %I', name, part);
+    END IF;
+    made := made || i.name::text;
+  END LOOP;
+  EXECUTE format('ANALYZE %s', name);
+  -- From here on readers wait. As they do, the view is locked before its table.
+  EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v.view);
+  EXECUTE format('ALTER TABLE %s RENAME TO swapped_%s', v.storage, swap.view);
+  EXECUTE format('ALTER TABLE %s RENAME TO storage_%s', name, swap.view);
+  EXECUTE format('CREATE OR REPLACE VIEW %s%s AS %s', v.view, v.view_options, v.definition);
+  UPDATE matview.incremental AS i SET storage = format('matview.storage_%s', swap.view)::regclass WHERE i.id = swap.view;
+  EXECUTE format('DROP TABLE matview.swapped_%s', swap.view);
+  FOR i IN SELECT * FROM unnest(made) WITH ORDINALITY AS u (name, place) LOOP
+    EXECUTE format('ALTER INDEX matview.swap_%s_%s RENAME TO %I', swap.view, i.place, i.name);
+  END LOOP;
+  RETURN n;
+END
+$$;
+
+-- Brings an incremental view up to date. mode: none, incremental, full, diff, swap; or recompile, when nothing was done as
 -- its program does not fit its tables any more: then it has to be compiled and captured anew and be filled with wish
 -- 'full'.
 --
@@ -557,9 +629,9 @@ DECLARE
   old_settings jsonb;
   deps record;
 BEGIN
-  IF wish IS NULL OR wish NOT IN ('auto', 'incremental', 'full', 'diff') THEN
+  IF wish IS NULL OR wish NOT IN ('auto', 'incremental', 'full', 'diff', 'swap') THEN
     RAISE EXCEPTION 'a refresh cannot be "%"', wish USING ERRCODE = '22023',
-      HINT = 'It can be auto, incremental, full or diff.';
+      HINT = 'It can be auto, incremental, full, diff or swap.';
   END IF;
   IF NOT locked THEN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -775,10 +847,10 @@ BEGIN
     END IF;
   ELSE
     -- Filling it anew by its keys writes only what differs, which is all that the views on it then have to take in.
-    mode := CASE WHEN v.program ->> 'diff' IS NULL THEN 'full' WHEN wish = 'diff' THEN 'diff'
-      WHEN wish <> 'full' AND v.watermark IS NOT NULL
-        AND EXISTS (SELECT FROM matview.change_log AS l WHERE l.base = v.storage) THEN 'diff' ELSE 'full' END;
-    reason := coalesce(because, 'it was asked for');
+    mode := CASE WHEN wish = 'swap' AND matview.swap_fault(v.id) IS NULL THEN 'swap'
+      WHEN v.program ->> 'diff' IS NOT NULL AND (wish = 'diff' OR wish <> 'full' AND v.watermark IS NOT NULL)
+      THEN 'diff' ELSE 'full' END;
+    reason := coalesce(because, CASE WHEN wish = 'swap' THEN matview.swap_fault(v.id) END, 'it was asked for');
     SELECT d.* INTO deps FROM matview.dependencies(v.definition) AS d;
     seen := matview.fingerprint(v.id, deps.functions, deps.rules);
     fault := matview.capture_fault(v.id);
@@ -790,8 +862,12 @@ BEGIN
       DELETE FROM matview.mark AS m WHERE m.log = mask;
     END LOOP;
     started := clock_timestamp();
-    EXECUTE matview.compose(v.program, v.program ->> mode, v.id, logs, conditions, 0) INTO rows
-      USING v.watermark, v.watermark_xid;
+    IF mode = 'swap' THEN
+      rows := matview.swap(v.id);
+    ELSE
+      EXECUTE matview.compose(v.program, v.program ->> mode, v.id, logs, conditions, 0) INTO rows
+        USING v.watermark, v.watermark_xid;
+    END IF;
     seconds := extract(epoch FROM clock_timestamp() - started);
     IF matview.fingerprint(v.id, deps.functions, deps.rules) <> seen THEN
       RAISE EXCEPTION 'a table of % was changed while it was refreshed', view
@@ -901,4 +977,4 @@ $$;
 
 ALTER TABLE matview.refresh DROP CONSTRAINT refresh_mode_check;
 ALTER TABLE matview.refresh ADD CONSTRAINT refresh_mode_check
-  CHECK (mode IN ('none', 'full', 'concurrently', 'incremental', 'diff'));
+  CHECK (mode IN ('none', 'full', 'concurrently', 'incremental', 'diff', 'swap'));
