@@ -71,11 +71,11 @@ class planner final {
     std::stable_sort(choices.begin(), choices.end(),
                      [this](const choice& a, const choice& b) { return worth(a) > worth(b); });
     if (choices.empty()) throw not_incremental(construct::no_key, "the query");
-    std::string unreached;
+    refusal why{.what = construct::no_path, .detail = {}};
     for (const choice& one : choices) {
-      if (std::optional<key_plan> plan = plan_for(one.members, unreached)) return std::move(*plan);
+      if (std::optional<key_plan> plan = plan_for(one.members, why)) return std::move(*plan);
     }
-    throw not_incremental(construct::no_path, unreached);
+    throw not_incremental(why);
   }
 
  private:
@@ -237,7 +237,7 @@ class planner final {
     return columns.size() == table->table->primary_key.size() ? key : members;
   }
 
-  std::optional<key_plan> plan_for(std::vector<std::size_t> members, std::string& unreached) {
+  std::optional<key_plan> plan_for(std::vector<std::size_t> members, refusal& why) {
     if (graphs_.size() == 1) members = without_determined(members);
     // In another branch fewer of the columns may belong to one table.
     for (const key_graph& graph : graphs_) {
@@ -251,7 +251,7 @@ class planner final {
       }
       members = best;
       if (members.empty()) {
-        unreached = "a branch of the set operation";
+        why = {.what = construct::no_path, .detail = "a branch of the set operation"};
         return std::nullopt;
       }
     }
@@ -264,13 +264,12 @@ class planner final {
     }
     for (const key_graph& graph : graphs_) {
       const roots found = roots_in(members, graph);
-      if (found.empty() || !add_pieces(graph, found, plan, unreached)) return std::nullopt;
+      if (found.empty() || !add_pieces(graph, found, plan, why)) return std::nullopt;
     }
     return plan;
   }
 
-  bool add_pieces(const key_graph& graph, const roots& found, key_plan& into,
-                  std::string& unreached) const {
+  bool add_pieces(const key_graph& graph, const roots& found, key_plan& into, refusal& why) const {
     std::set<std::string> reached;
     for (const rooted& one : found) {
       const std::map<std::string, std::string> next = graph.towards(one.root, one.side);
@@ -283,11 +282,48 @@ class planner final {
     }
     for (const std::string& vertex : graph.vertices()) {
       if (reached.contains(vertex)) continue;
-      const scan* table = in_.query.scan_of(vertex);
-      unreached = fmt::format("{}.{} ({})", table->table->schema, table->table->name, vertex);
+      why = unreached(graph, vertex);
       return false;
     }
     return true;
+  }
+
+  refusal unreached(const key_graph& graph, const std::string& vertex) const {
+    const PgQuery__SubLink* sub = graph.sub_link_of(vertex);
+    if (sub != nullptr && is_uncorrelated(select_of(sub->subselect))) {
+      std::vector<std::string> tables;
+      for (const std::string& alias : scans_in(in_, select_of(sub->subselect))) {
+        const store::table_facts& table = *in_.query.scan_of(alias)->table;
+        std::string name = table.schema + "." + table.name;
+        if (std::find(tables.begin(), tables.end(), name) == tables.end()) {
+          tables.push_back(std::move(name));
+        }
+      }
+      return {.what = construct::uncorrelated_subquery,
+              .detail = fmt::format("the subquery on {}", fmt::join(tables, ", ")),
+              .sub_link = static_cast<std::size_t>(sub->location),
+              .sub_links = in_.query.sub_links};
+    }
+    const store::table_facts& table = *in_.query.scan_of(vertex)->table;
+    const std::string alias = vertex == table.name ? "" : fmt::format(" ({})", vertex);
+    return {.what = construct::no_path,
+            .detail = fmt::format("{}.{}{}", table.schema, table.name, alias)};
+  }
+
+  // Whether it names no column but its own.
+  static bool is_uncorrelated(const select_statement* query) {
+    std::set<std::string> own;
+    std::set<std::string> named;
+    walk(&query->base, [&](ProtobufCMessage* message) {
+      if (const auto* alias = as<PgQuery__Alias>(message, pg_query__alias__descriptor)) {
+        own.insert(alias->aliasname);
+      } else if (const auto* column =
+                     as<PgQuery__ColumnRef>(message, pg_query__column_ref__descriptor)) {
+        named.emplace(string_of(column->fields[0]));
+      }
+      return true;
+    });
+    return std::includes(own.begin(), own.end(), named.begin(), named.end());
   }
 
   void add_piece(const key_graph& graph, const rooted& root,

@@ -312,7 +312,9 @@ void key_graph::add_sub_links(const node* expression, bool must_hold) {
     if (sub->testexpr != nullptr) add_sub_links(sub->testexpr, false);
     const std::size_t before = vertices_.size();
     const std::vector<followed_column> columns = add_query(select_of(sub->subselect));
-    add_in(sub, columns, vertices_since(before), must_hold && sub == whole);
+    const std::set<std::string> own = vertices_since(before);
+    for (const std::string& vertex : own) sub_links_.emplace(vertex, sub);
+    add_in(sub, columns, own, must_hold && sub == whole);
     return false;
   });
 }

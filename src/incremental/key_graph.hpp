@@ -51,6 +51,11 @@ class key_graph final {
   [[nodiscard]] bool may_be_null(const std::string& vertex) const {
     return nulled_.contains(vertex);
   }
+  /// The innermost subquery in an expression that the vertex stands in; nothing if it is in FROM.
+  [[nodiscard]] const PgQuery__SubLink* sub_link_of(const std::string& vertex) const {
+    const auto found = sub_links_.find(vertex);
+    return found == sub_links_.end() ? nullptr : found->second;
+  }
   /// Columns of subqueries in FROM that can be followed, by alias.
   [[nodiscard]] const std::map<std::string, std::vector<followed_column>>& derived() const {
     return derived_;
@@ -90,6 +95,7 @@ class key_graph final {
   std::vector<followed_column> output_;
   std::map<std::string, std::vector<followed_column>> derived_;
   std::set<std::string> nulled_;
+  std::map<std::string, const PgQuery__SubLink*> sub_links_;
 };
 
 /// The expressions of GROUP BY, PARTITION BY and DISTINCT ON by which a key of this SELECT has to

@@ -71,6 +71,25 @@ int place_in(const ProtobufCMessage* of, const refusal& why, const select_statem
   return select != nullptr && select != whole && about_limit ? limit_place(select) : -1;
 }
 
+std::size_t character(int byte, const std::string& query) {
+  return 1 + text::characters(std::string_view(query).substr(0, static_cast<std::size_t>(byte)));
+}
+
+// Where the parenthesis or EXISTS stands. The compiler has counted them in the server's text of the
+// query: where that has another number of them nothing can be said.
+std::optional<std::size_t> place_of_sub_link(const select_statement* tree, const refusal& why,
+                                             const std::string& query) {
+  std::size_t count = 0;
+  int byte = -1;
+  walk(&tree->base, [&](ProtobufCMessage* message) {
+    const auto* sub = as<PgQuery__SubLink>(message, pg_query__sub_link__descriptor);
+    if (sub != nullptr && ++count == why.sub_link) byte = sub->location;
+    return true;
+  });
+  if (byte < 0 || count != why.sub_links) return std::nullopt;
+  return character(byte, query);
+}
+
 }  // namespace
 
 std::optional<std::size_t> locate(const refusal& why, const std::string& query) {
@@ -78,6 +97,7 @@ std::optional<std::size_t> locate(const refusal& why, const std::string& query) 
   int byte = -1;
   try {
     const select_statement* tree = parse_query(memory, query);
+    if (why.what == construct::uncorrelated_subquery) return place_of_sub_link(tree, why, query);
     walk(&tree->base, [&](ProtobufCMessage* message) {
       if (byte < 0) byte = place_in(message, why, tree);
       return byte < 0;
@@ -86,7 +106,7 @@ std::optional<std::size_t> locate(const refusal& why, const std::string& query) 
     return std::nullopt;
   }
   if (byte < 0) return std::nullopt;
-  return 1 + text::characters(std::string_view(query).substr(0, static_cast<std::size_t>(byte)));
+  return character(byte, query);
 }
 
 bool has_coarse_groups(const std::string& plan, const store::query_facts& facts) {

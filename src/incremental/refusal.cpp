@@ -65,6 +65,11 @@ const std::vector<construct_text>& refused_constructs() {
        "no condition ties it to the rows of the view, so that any change of it affects all of them",
        "join it by a condition with the view's other tables, or keep its result in a view of its "
        "own"},
+      {construct::uncorrelated_subquery, "uncorrelated_subquery",
+       "no condition ties it to the rest of the query, so that any change of its tables may affect "
+       "all rows",
+       "make it an incremental view of its own and the rest of the query another one; a plain view "
+       "over both compares them when it is read"},
       {construct::no_group, "no_group",
        "without GROUP BY one row depends on everything, and not every aggregate in it can be "
        "updated from changes alone",

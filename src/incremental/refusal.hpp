@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <exception>
 #include <optional>
 #include <string>
@@ -34,6 +35,7 @@ enum class construct {
   table_function,
   no_key,
   no_path,
+  uncorrelated_subquery,
   no_group,
   type_without_hash,
   unknown_syntax,
@@ -56,13 +58,18 @@ struct construct_text {
 struct refusal {
   construct what;
   std::string detail;  ///< What it is in this query: a function's name, a table.
+  /// If it is about a subquery in an expression: which one of how many, as they stand in the query.
+  std::size_t sub_link = 0;  ///< From 1.
+  std::size_t sub_links = 0;
 };
 
 /// Ends the compilation of a query that cannot be maintained.
 class not_incremental final : public std::exception {
  public:
   not_incremental(construct what, std::string detail)
-      : why_{what, std::move(detail)}, text_(why_.detail + ": " + std::string(text_of(what).why)) {}
+      : not_incremental(refusal{.what = what, .detail = std::move(detail)}) {}
+  explicit not_incremental(refusal why)
+      : why_(std::move(why)), text_(why_.detail + ": " + std::string(text_of(why_.what).why)) {}
 
   [[nodiscard]] const refusal& why() const noexcept { return why_; }
   [[nodiscard]] const char* what() const noexcept override { return text_.c_str(); }

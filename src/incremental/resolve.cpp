@@ -12,6 +12,18 @@ namespace matview::incremental {
 
 namespace {
 
+// Until it is said where something stands, a subquery's location is its number in the query itself,
+// and 0 in a view underneath.
+std::size_t number_sub_links(select_statement* tree, bool of_itself) {
+  int count = 0;
+  walk(&tree->base, [&](ProtobufCMessage* message) {
+    auto* sub = as<PgQuery__SubLink>(message, pg_query__sub_link__descriptor);
+    if (sub != nullptr) sub->location = of_itself ? ++count : 0;
+    return true;
+  });
+  return static_cast<std::size_t>(count);
+}
+
 // WITH queries that can be seen, by name.
 using with_queries = std::map<std::string, const PgQuery__CommonTableExpr*>;
 
@@ -80,6 +92,7 @@ class inliner final {
       const auto found = facts_.tables.find({table->schemaname, table->relname});
       if (found == facts_.tables.end() || found->second.kind != 'v') return;
       query = parse_query(in_, found->second.query);
+      number_sub_links(query, false);
       run(query, {}, depth + 1);
     }
     auto* sub = in_.make<PgQuery__RangeSubselect>(pg_query__range_subselect__init);
@@ -370,6 +383,9 @@ class resolver final {
       if (PgQuery__SubLink* sub = sub_link(at)) {
         node* whole = at;
         if (sub->testexpr != nullptr) expression(sub->testexpr, here);
+        if (sub->sub_link_type == PG_QUERY__SUB_LINK_TYPE__EXISTS_SUBLINK) {
+          drop_columns(select_of(sub->subselect));
+        }
         query(select_of(sub->subselect), &here);
         // A copy of the node, so that replace() does not go into it again.
         node* again = in_.make<node>(pg_query__node__init);
@@ -378,6 +394,21 @@ class resolver final {
       }
       return at;
     });
+  }
+
+  // What EXISTS (SELECT * ...) selects nobody reads, and need not be captured.
+  static void drop_columns(select_statement* tree) {
+    if (tree->op != PG_QUERY__SET_OPERATION__SETOP_NONE || tree->n_values_lists > 0 ||
+        tree->n_distinct_clause > 0 || tree->n_group_clause > 0 || tree->n_sort_clause > 0 ||
+        tree->having_clause != nullptr) {
+      return;
+    }
+    const auto is_column = [](const node* target) {
+      return column_ref(res_target(target)->val) != nullptr;
+    };
+    node** last =
+        std::remove_if(tree->target_list, tree->target_list + tree->n_target_list, is_column);
+    tree->n_target_list = static_cast<std::size_t>(last - tree->target_list);
   }
 
   node* meant(const PgQuery__ColumnRef* column, const scope& here) {
@@ -423,12 +454,13 @@ const scan* resolved_query::scan_of(const std::string& alias) const {
 }
 
 resolved_query resolve(arena& in, const store::query_facts& facts) {
-  resolved_query out{.tree = nullptr, .scans = {}, .output = {}, .columns = {}};
+  resolved_query out;
   try {
     out.tree = parse_query(in, facts.query);
   } catch (const std::exception& failed) {
     throw not_incremental(construct::unknown_syntax, failed.what());
   }
+  out.sub_links = number_sub_links(out.tree, true);
   inliner(in, facts).run(out.tree, {}, 0);
   out.output = resolver(in, facts, out).query(out.tree, nullptr);
   for (const store::column_facts& column : facts.output) {

@@ -21,8 +21,9 @@ struct scan {
 /// anywhere in the query, each column stands behind its alias, USING has become ON. The meaning is
 /// the same.
 struct resolved_query {
-  select_statement* tree;
-  std::vector<scan> scans;                                  ///< In the order in which they stand.
+  select_statement* tree = nullptr;
+  std::size_t sub_links = 0;  ///< In the query as it was given: SubLink.location is their number.
+  std::vector<scan> scans;    ///< In the order in which they stand.
   std::vector<std::string> output;                          ///< The names of the columns.
   std::map<std::string, std::vector<std::string>> columns;  ///< Of each alias that is no table.
 
