@@ -20,7 +20,7 @@ namespace {
 
 using stopwatch = std::chrono::steady_clock;
 
-// The four forms of one query.
+// The five forms of one query.
 struct forms {
   const bench_query* query;
   std::string sql;
@@ -67,7 +67,8 @@ class bench_views final {
     for (const forms& one : all_) {
       tables += ", " + storage_of(one.name(method::changes));
       if (one.has_diff) tables += ", " + storage_of(one.name(method::diff));
-      if (what_.plain_too) tables += ", " + one.name(method::concurrently);
+      if (!what_.plain_too) continue;
+      tables += ", " + one.name(method::concurrently) + ", " + storage_of(one.name(method::swap));
     }
     execute(on(), "VACUUM (ANALYZE) " + tables);
     execute(on(), "VACUUM matview.incremental");
@@ -84,9 +85,11 @@ class bench_views final {
     forms made{.query = &query,
                .sql = fmt::format(fmt::runtime(query.sql), what_.schema),
                .names = {what_.schema + ".i_" + query.name, what_.schema + ".r_" + query.name,
-                         what_.schema + ".c_" + query.name, what_.schema + ".d_" + query.name}};
+                         what_.schema + ".c_" + query.name, what_.schema + ".d_" + query.name,
+                         what_.schema + ".s_" + query.name}};
     create_matview(made.name(method::changes), made.sql, {.kind = view_kind::incremental});
     if (!what_.plain_too) return made;
+    create_matview(made.name(method::swap), made.sql, {.kind = view_kind::incremental});
     made.has_diff =
         value_of(on(), fmt::format("SELECT program ->> 'diff' IS NOT NULL FROM matview.incremental "
                                    "WHERE view = '{}'::regclass",
@@ -105,6 +108,7 @@ class bench_views final {
   void drop(const forms& one) const {
     drop_matview(one.name(method::changes), {});
     if (!what_.plain_too) return;
+    drop_matview(one.name(method::swap), {});
     if (one.has_diff) drop_matview(one.name(method::diff), {});
     execute(on(), fmt::format("DROP MATERIALIZED VIEW {}, {}", one.name(method::refresh),
                               one.name(method::concurrently)));
@@ -123,10 +127,11 @@ std::string digest(PGconn* on, const std::string& of) {
                                   of));
 }
 
-void require_equal(PGconn* on, const forms& one) {
+void require_equal(PGconn* on, const forms& one, bool plain_too) {
   const std::string wanted = digest(on, fmt::format("({})", one.sql));
-  for (const method which : {method::changes, method::diff}) {
+  for (const method which : {method::changes, method::diff, method::swap}) {
     if (which == method::diff && !one.has_diff) continue;
+    if (which == method::swap && !plain_too) continue;
     const std::string& name = one.name(which);
     if (digest(on, name) == wanted) continue;
     const std::string differ = value_of(
@@ -176,9 +181,11 @@ std::string statement_of(method how, const std::string& name) {
     case method::concurrently:
       return "REFRESH MATERIALIZED VIEW CONCURRENTLY " + name;
     case method::diff:
+      return fmt::format("SELECT mode FROM matview.refresh('{}', 'diff')", name);
+    case method::swap:
       break;
   }
-  return fmt::format("SELECT mode || ' ' || log_rows FROM matview.refresh('{}', 'diff')", name);
+  return fmt::format("SELECT mode FROM matview.refresh('{}', 'swap')", name);
 }
 
 overhead overhead_of(const bench_views& views, const forms& one) {
@@ -265,6 +272,7 @@ cells_seen measure_cells(const cells_wanted& what) {
           order.push_back(method::refresh);
           order.push_back(method::concurrently);
           if (one.has_diff) order.push_back(method::diff);
+          order.push_back(method::swap);
         }
         std::shuffle(order.begin(), order.end(), dice);
         for (const method how : order) {
@@ -276,17 +284,18 @@ cells_seen measure_cells(const cells_wanted& what) {
           into.modes += took.said.front();
           into.changed = std::stol(took.said.substr(took.said.find(' ') + 1));
         }
-        require_equal(on, one);
+        require_equal(on, one, what.plain_too);
       }
       views.tidy();
     }
     for (std::size_t i = first; i < seen.cells.size(); ++i) {
       const cell& one = seen.cells[i];
       fmt::print(stderr,
-                 "  {:<8} {:>7.4g} %  {} {:9.2f} ms, REFRESH {:.0f}, CONC {:.0f}, diff {:.0f}\n",
+                 "  {:<8} {:>7.4g} %  {} {:9.2f} ms, REFRESH {:.0f}, CONC {:.0f}, diff {:.0f}, "
+                 "swap {:.0f}\n",
                  one.view->name, one.percent, one.modes, one.median_ms(method::changes),
                  one.median_ms(method::refresh), one.median_ms(method::concurrently),
-                 one.median_ms(method::diff));
+                 one.median_ms(method::diff), one.median_ms(method::swap));
     }
   }
   return seen;

@@ -13,8 +13,9 @@ enum class method {
   refresh,       ///< REFRESH MATERIALIZED VIEW.
   concurrently,  ///< REFRESH MATERIALIZED VIEW CONCURRENTLY.
   diff,          ///< matview.refresh(..., 'diff'): filled anew, readers do not wait.
+  swap,          ///< matview.refresh(..., 'swap'): filled anew, readers wait at the end.
 };
-inline constexpr std::size_t methods = 4;
+inline constexpr std::size_t methods = 5;
 
 /// One view at one share of changed rows; a number for each round.
 struct cell {
@@ -56,7 +57,7 @@ struct cells_seen {
   std::vector<overhead> overheads;
 };
 
-/// Makes the views of a set in four forms, changes the tables for each share and round, and brings
+/// Makes the views of a set in five forms, changes the tables for each share and round, and brings
 /// all forms up to date in an order drawn anew. After each change it compares the incremental
 /// views with their queries, as multisets. The views are dropped at the end.
 /// @throws std::runtime_error if a view differs from its query.
