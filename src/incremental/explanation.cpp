@@ -99,6 +99,7 @@ std::vector<explained_part> explained_tables(const query_context& in,
     }
   }
   std::vector<explained_part> out;
+  out.reserve(tables.size());
   for (const captured_table& one : tables) {
     out.push_back({one.table->schema + "." + one.table->name, "L",
                    joined.contains(one.table)
@@ -119,6 +120,7 @@ std::vector<explained_part> explained_paths(const std::vector<key_path>& paths) 
                              : fmt::format("along {}", fmt::join(one.chain, " - ")));
   }
   std::vector<explained_part> out;
+  out.reserve(chains.size());
   for (const auto& [table, ways] : chains) {
     out.push_back({table, "K", fmt::format("the key is found {}", fmt::join(ways, ", and "))});
   }
