@@ -2,6 +2,7 @@
 #include "cli/input_file.hpp"
 #include "cli/output.hpp"
 #include "cli/run.hpp"
+#include "text/quote.hpp"
 #include <matview/incremental.hpp>
 
 #include <boost/json/array.hpp>
@@ -74,26 +75,42 @@ json::object values_of(const matview_explanation& told) {
           {"statements", std::move(statements)}};
 }
 
+// What the letter stands for.
+std::string mechanism_of(const matview_explanation& told) {
+  const std::string_view means =
+      told.mechanism == "L" ? "changed rows are joined, and added to what is stored"
+      : told.mechanism == "K"
+          ? "rows whose key a change touches are made anew"
+          : "the rows that are aggregated are stored and go by K, the groups by their changes";
+  return fmt::format("by mechanism {} ({})", told.mechanism, means);
+}
+
 std::string heading(const matview_explanation& told) {
   const bool possible = !told.mechanism.empty();
   if (told.view.empty()) {
-    return possible ? fmt::format("can be incremental, by mechanism {}", told.mechanism)
+    return possible ? "can be incremental, " + mechanism_of(told)
                     : std::string("cannot be incremental: it would be native");
   }
   if (told.kind == view_kind::incremental) {
-    return fmt::format("{} is incremental, by mechanism {}", told.view, told.mechanism);
+    return fmt::format("{} is incremental, {}", told.view, mechanism_of(told));
   }
   return fmt::format(
       "{} is native; it {}", told.view,
-      possible ? "could be incremental, by mechanism " + told.mechanism : "cannot be incremental");
+      possible ? "could be incremental, " + mechanism_of(told) : "cannot be incremental");
 }
 
-std::string for_people(const matview_explanation& told, bool show_sql) {
+// Where it is, if `query` is the text that the position is in.
+std::string place_of(const incremental_obstacle& one, const std::string& query) {
+  if (!one.position) return "\n";
+  if (query.empty()) return fmt::format(" (character {})\n", *one.position);
+  return fmt::format("\n{}\n", text::caret_lines(query, *one.position));
+}
+
+std::string for_people(const matview_explanation& told, const std::string& query, bool show_sql) {
   std::string out = heading(told) + "\n";
   for (const incremental_obstacle& one : told.obstacles) {
-    out += fmt::format("\n{}{}\n  why      {}\n  instead  {}\n", one.what,
-                       one.position ? fmt::format(" (character {})", *one.position) : "", one.why,
-                       one.instead);
+    out += fmt::format("\n{}{}  why      {}\n  instead  {}\n", one.what, place_of(one, query),
+                       one.why, one.instead);
   }
   if (!told.parts.empty()) out += "\n";
   for (const incremental_part& one : told.parts) {
@@ -118,7 +135,7 @@ exit_code explain(const explain_arguments& given, const context& with) {
   if (with.options.format == output_format::json) {
     write_result(json::serialize(values_of(told)) + '\n');
   } else {
-    write_result(for_people(told, given.show_sql));
+    write_result(for_people(told, query, given.show_sql));
   }
   return exit_code::done;
 }

@@ -358,10 +358,8 @@ class planner final {
                                    [&](const piece& one) { return one.sql == sql; });
     if (known) return;
     into.pieces.push_back({1, mask, sql});
-    into.paths.push_back({fmt::format("{}.{}", changed->table->schema, changed->table->name), "K",
-                          chain.size() == 1
-                              ? "its rows have the key themselves"
-                              : fmt::format("the key is found along {}", fmt::join(chain, " - "))});
+    into.paths.push_back(
+        {fmt::format("{}.{}", changed->table->schema, changed->table->name), std::move(chain)});
   }
 
   const query_context& in_;

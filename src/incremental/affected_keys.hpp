@@ -33,12 +33,18 @@ namespace matview::incremental {
 // expressions of GROUP BY alone, of DISTINCT ON and windows those that decide, of LIMIT none. For a
 // set operation one branch is taken after the other, and the keys are those of all.
 
+/// How the keys that changed rows of a table touch are found.
+struct key_path {
+  std::string table;               ///< `schema.name`
+  std::vector<std::string> chain;  ///< Occurrences, from its own to the one that has the key.
+};
+
 /// The key columns and how their values are found.
 struct key_plan {
   std::vector<node*> expressions;    ///< In the terms of the SELECT itself.
   std::vector<std::string> columns;  ///< What they are called in the source: an output or __mv_k1.
   std::vector<piece> pieces;         ///< Of section 1: (k1, k2, ...).
-  std::vector<explained_part> paths;
+  std::vector<key_path> paths;
 };
 
 /// For `query`, without ORDER BY and LIMIT at its top. `bits`: of each table, by its oid.

@@ -28,15 +28,60 @@ void calls_in(node* expression, const std::function<bool(node*)>& visit) {
   });
 }
 
-bool linear_item(const query_context& in, const node* item) {
-  if (range_var(item) != nullptr || range_function(item) != nullptr) return true;
+// As one writes it, if the expression has one.
+std::optional<std::string> sub_link_in(const node* expression) {
+  std::optional<std::string> out;
+  if (expression == nullptr) return out;
+  walk(expression, [&](ProtobufCMessage* message) {
+    const auto* sub = as<PgQuery__SubLink>(message, pg_query__sub_link__descriptor);
+    if (sub == nullptr) return !out.has_value();
+    switch (sub->sub_link_type) {
+      case PG_QUERY__SUB_LINK_TYPE__EXISTS_SUBLINK:
+        out = "EXISTS";
+        break;
+      case PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK:
+        out = sub->n_oper_name == 0 || string_of(sub->oper_name[sub->n_oper_name - 1]) == "="
+                  ? "IN (SELECT ...)"
+                  : "ANY (SELECT ...)";
+        break;
+      case PG_QUERY__SUB_LINK_TYPE__ALL_SUBLINK:
+        out = "ALL (SELECT ...)";
+        break;
+      default:
+        out = "a subquery in an expression";
+    }
+    return false;
+  });
+  return out;
+}
+
+std::string join_name(PgQuery__JoinType type) {
+  switch (type) {
+    case PG_QUERY__JOIN_TYPE__JOIN_LEFT:
+      return "LEFT JOIN";
+    case PG_QUERY__JOIN_TYPE__JOIN_RIGHT:
+      return "RIGHT JOIN";
+    case PG_QUERY__JOIN_TYPE__JOIN_FULL:
+      return "FULL JOIN";
+    default:
+      return "a join";
+  }
+}
+
+std::optional<std::string> nonlinear_item(const query_context& in, const node* item) {
+  if (range_var(item) != nullptr || range_function(item) != nullptr) return std::nullopt;
   if (const PgQuery__RangeSubselect* sub = range_subselect(item)) {
-    return is_linear(in, select_of(sub->subquery));
+    constexpr std::string_view inside = " in a subquery";
+    std::optional<std::string> out = nonlinear_part(in, select_of(sub->subquery));
+    if (out && !out->ends_with(inside)) *out += inside;
+    return out;
   }
   const PgQuery__JoinExpr* join = join_expr(item);
-  return join != nullptr && join->jointype == PG_QUERY__JOIN_TYPE__JOIN_INNER &&
-         linear_item(in, join->larg) && linear_item(in, join->rarg) &&
-         (join->quals == nullptr || !has_sub_link(join->quals));
+  if (join == nullptr) return "an item of FROM";
+  if (join->jointype != PG_QUERY__JOIN_TYPE__JOIN_INNER) return join_name(join->jointype);
+  if (auto left = nonlinear_item(in, join->larg)) return left;
+  if (auto right = nonlinear_item(in, join->rarg)) return right;
+  return sub_link_in(join->quals);
 }
 
 // Whether an outer join below `item` makes `alias` NULL; nothing if it is not below it at all.
@@ -116,29 +161,37 @@ bool has_windows(const select_statement* query) {
   return false;
 }
 
-bool is_linear_core(const query_context& in, const select_statement* query) {
-  if (query->where_clause != nullptr && has_sub_link(query->where_clause)) return false;
+std::optional<std::string> nonlinear_core(const query_context& in, const select_statement* query) {
+  if (auto out = sub_link_in(query->where_clause)) return out;
   for (std::size_t i = 0; i < query->n_target_list; ++i) {
-    if (has_sub_link(res_target(query->target_list[i])->val)) return false;
+    if (auto out = sub_link_in(res_target(query->target_list[i])->val)) return out;
   }
   for (std::size_t i = 0; i < query->n_group_clause; ++i) {
-    if (has_sub_link(query->group_clause[i])) return false;
+    if (auto out = sub_link_in(query->group_clause[i])) return out;
   }
   for (std::size_t i = 0; i < query->n_from_clause; ++i) {
-    if (!linear_item(in, query->from_clause[i])) return false;
+    if (auto out = nonlinear_item(in, query->from_clause[i])) return out;
   }
-  return true;
+  return std::nullopt;
 }
 
-bool is_linear(const query_context& in, const select_statement* query) {
-  if (query->limit_count != nullptr || query->limit_offset != nullptr) return false;
+std::optional<std::string> nonlinear_part(const query_context& in, const select_statement* query) {
+  if (query->limit_count != nullptr || query->limit_offset != nullptr) return "LIMIT";
   if (is_set_operation(query)) {
-    return query->op == PG_QUERY__SET_OPERATION__SETOP_UNION && query->all != 0 &&
-           is_linear(in, query->larg) && is_linear(in, query->rarg);
+    if (query->op == PG_QUERY__SET_OPERATION__SETOP_INTERSECT) return "INTERSECT";
+    if (query->op == PG_QUERY__SET_OPERATION__SETOP_EXCEPT) return "EXCEPT";
+    if (query->all == 0) return "UNION";
+    auto left = nonlinear_part(in, query->larg);
+    return left ? left : nonlinear_part(in, query->rarg);
   }
-  if (query->n_values_lists > 0) return true;
-  return query->n_distinct_clause == 0 && !groups(in, query) && !has_windows(query) &&
-         is_linear_core(in, query);
+  if (query->n_values_lists > 0) return std::nullopt;
+  if (query->n_distinct_clause > 0) {
+    return query->distinct_clause[0]->node_case == PG_QUERY__NODE__NODE__NOT_SET ? "DISTINCT"
+                                                                                 : "DISTINCT ON";
+  }
+  if (groups(in, query)) return query->n_group_clause > 0 ? "GROUP BY" : "an aggregate";
+  if (has_windows(query)) return "a window function";
+  return nonlinear_core(in, query);
 }
 
 std::vector<std::string> scans_in(const query_context& in, const select_statement* query) {

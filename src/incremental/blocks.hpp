@@ -3,6 +3,7 @@
 #include "incremental/resolve.hpp"
 #include "incremental/syntax.hpp"
 
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -33,12 +34,20 @@ struct query_context {
 [[nodiscard]] bool groups(const query_context& in, const select_statement* query);
 [[nodiscard]] bool has_windows(const select_statement* query);
 
-/// Whether the change of its rows is the sum of the changes of its tables: filters, projections,
-/// inner joins, UNION ALL and functions in FROM, at any depth.
-[[nodiscard]] bool is_linear(const query_context& in, const select_statement* query);
+/// The first part of a query that keeps it from being linear, as one writes it: `LEFT JOIN`,
+/// `EXISTS`, `GROUP BY in a subquery`. Nothing if it is linear.
+[[nodiscard]] std::optional<std::string> nonlinear_part(const query_context& in,
+                                                        const select_statement* query);
 
 /// The same of its FROM and WHERE alone.
-[[nodiscard]] bool is_linear_core(const query_context& in, const select_statement* query);
+[[nodiscard]] std::optional<std::string> nonlinear_core(const query_context& in,
+                                                        const select_statement* query);
+
+/// Whether the change of its rows is the sum of the changes of its tables: filters, projections,
+/// inner joins, UNION ALL and functions in FROM, at any depth.
+[[nodiscard]] inline bool is_linear(const query_context& in, const select_statement* query) {
+  return !nonlinear_part(in, query);
+}
 
 /// The aliases of the tables in its FROM, at any depth, subqueries in expressions included.
 [[nodiscard]] std::vector<std::string> scans_in(const query_context& in,

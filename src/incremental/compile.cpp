@@ -6,6 +6,7 @@
 #include "incremental/aggregates.hpp"
 #include "incremental/blocks.hpp"
 #include "incremental/captured.hpp"
+#include "incremental/explanation.hpp"
 #include "incremental/linear_rows.hpp"
 #include "incremental/residue.hpp"
 #include "incremental/resolve.hpp"
@@ -52,8 +53,9 @@ class compiler final {
     } else if (counted_formula(top_)) {
       counted();
     } else {
-      by_keys(top_);
+      by_keys("the rows", "because of " + not_counted_because(in_, top_));
     }
+    out_.parts = without_repetition(out_.parts);
     return std::move(out_);
   }
 
@@ -217,14 +219,20 @@ class compiler final {
                        unique ? "each row is kept once: the tables' primary keys are in it"
                               : "each different row is kept once, with the number of its copies"});
     if (leaves_ > 1 || is_set_) {
-      out_.parts.insert(out_.parts.begin(), {"DISTINCT, UNION, EXCEPT, INTERSECT", "residue",
+      out_.parts.insert(out_.parts.begin(), {counted_operations(top_), "residue",
                                              "decided by the counters when the view is read"});
     }
+    explain_residue(nullptr, "rows");
   }
 
   void counted_by_keys_instead() {
     branches_.clear();
-    by_keys(top_);
+    by_keys("the rows", "because a column has a type whose values cannot be counted by a hash");
+  }
+
+  void explain_residue(const select_statement* grouped, const std::string& stored) {
+    const auto left = explained_residue(in_, query_.tree, grouped, stored);
+    out_.parts.insert(out_.parts.begin(), left.begin(), left.end());
   }
 
   select_statement* counted_branch(const branch& one, const residue_order& order) {
@@ -278,10 +286,8 @@ class compiler final {
     finish_storage(storage, "/*deltas*/", "/*section 1*/",
                    fmt::format("{}{}", fmt::join(rows, " UNION ALL "), always_),
                    replace_all(input_.parts.storage, input_.parts.source, "gone", "added"));
-    for (const captured_table& table : out_.tables) {
-      out_.parts.push_back({table.table->schema + "." + table.table->name, "L",
-                            "its changed rows are joined with the new state of the other tables"});
-    }
+    const auto tables = explained_tables(in_, out_.tables, queries);
+    out_.parts.insert(out_.parts.end(), tables.begin(), tables.end());
   }
 
   void finish_storage(const keyed_storage& storage, const std::string& before,
@@ -410,36 +416,32 @@ class compiler final {
     if (!by.why_not.empty()) {
       const bool one_row = by.keys.empty();
       if (one_row) throw not_incremental(construct::no_group, by.why_not);
-      out_.parts.push_back(
-          {"the groups", "K", "each group that a change touches is made anew: " + by.why_not});
-      by_keys(top_);
+      by_keys("the groups", "because " + by.why_not);
       return;
     }
-    const bool linear_below = is_linear_core(in_, top_);
-    if (!linear_below && !input_.coarse_groups && !by.keys.empty() && by.sets.empty()) {
-      if (try_groups_by_keys()) return;
-    }
-    if (linear_below) {
+    const std::optional<std::string> nonlinear = nonlinear_core(in_, top_);
+    const bool choice = nonlinear && !by.keys.empty() && by.sets.empty();
+    if (choice && !input_.coarse_groups && try_groups_by_keys(*nonlinear)) return;
+    if (!nonlinear) {
       out_.mechanism = "L";
       branches_ = set_branches(by);
       always_ = grand_totals(by);
       linear(storage, [&](const branch& one) { return group_branch(by, one.leaf); });
     } else {
-      rows_below(by, storage);
+      rows_below(by, storage, *nonlinear);
     }
     out_.unique_rows = true;
     group_view(by, storage);
   }
 
-  bool try_groups_by_keys() {
+  bool try_groups_by_keys(const std::string& nonlinear) {
     try {
-      by_keys(top_);
+      by_keys("the groups", fmt::format("because of {}; by the planner's estimate they are small, "
+                                        "so that their rows need not be stored",
+                                        nonlinear));
     } catch (const not_incremental&) {
       return false;
     }
-    out_.parts.insert(
-        out_.parts.begin(),
-        {"the groups", "K", "groups are small: each one that a change touches is made anew"});
     return true;
   }
 
@@ -499,7 +501,7 @@ class compiler final {
   }
 
   // Mechanism D.
-  void rows_below(const grouping& by, const keyed_storage& storage) {
+  void rows_below(const grouping& by, const keyed_storage& storage, const std::string& nonlinear) {
     if (!by.sets.empty()) throw not_incremental(construct::no_key, "GROUPING SETS over this");
     select_statement* below = group_branch(by, 0);
     out_.mechanism = "D";
@@ -526,16 +528,18 @@ class compiler final {
                        replace_all(input_.parts.storage, input_.parts.source, "gone", "added"));
     add_key_index(core);
     out_.max_tables = 30;
-    out_.parts.push_back({"the rows below GROUP BY", "D",
-                          "they are stored, and those that a change touches are made anew; what "
-                          "went and came is the change of the groups"});
-    out_.parts.insert(out_.parts.end(), plan.paths.begin(), plan.paths.end());
+    out_.parts.push_back({"the rows that are aggregated", "D",
+                          fmt::format("they are stored as well, because of {}; those with the same "
+                                      "{} as a change are made anew, and what goes and comes is "
+                                      "the change of the groups",
+                                      nonlinear, shown_keys(plan))});
+    const auto paths = explained_paths(plan.paths);
+    out_.parts.insert(out_.parts.end(), paths.begin(), paths.end());
   }
 
   void group_view(const grouping& by, const keyed_storage& storage) {
     const group_residue residue{in_, by.keys, by.sets, storage.keys, by.state};
     texts columns;
-    bool plain = true;
     for (std::size_t i = 0; i < top_->n_target_list; ++i) {
       const store::column_facts& output = input_.facts.output.at(i);
       const std::string value = residue.text(res_target(top_->target_list[i])->val);
@@ -545,19 +549,24 @@ class compiler final {
         out_.stored[output.name] = quoted(output.name);
       }
       columns.push_back(fmt::format("({})::{} AS {}", value, output.type, quoted(output.name)));
-      plain = plain && out_.stored[output.name] == quoted(output.name);
     }
     const std::string where =
         top_->having_clause != nullptr ? residue.text(top_->having_clause) : std::string();
     out_.view = finish_group_view(residue, query_.tree, top_, columns,
                                   input_.parts.storage + " AS s", where);
-    out_.parts.insert(out_.parts.begin(), {"the groups", out_.mechanism,
-                                           "each has the state of its aggregates, which changes "
-                                           "are added to"});
-    if (!where.empty() || !plain) {
-      out_.parts.insert(out_.parts.begin(), {"HAVING and expressions over aggregates", "residue",
-                                             "computed from the groups when the view is read"});
-    }
+    out_.parts.insert(out_.parts.begin(), {"the groups", out_.mechanism, kept_groups(by)});
+    explain_residue(top_, "groups");
+  }
+
+  // Why groups are not made anew, if they might be.
+  std::string kept_groups(const grouping& by) const {
+    std::string out = "each has the state of its aggregates, which changes are added to";
+    if (!by.state.extremes.empty()) out += "; least and greatest values that go are looked up anew";
+    if (out_.mechanism != "D") return out;
+    if (by.keys.empty()) return out + "; without GROUP BY, making it anew would be a full refresh";
+    return out + (input_.coarse_groups
+                      ? "; by the planner's estimate they are too large to be made anew"
+                      : "; only their rows tell which of them a change touches");
   }
 
   // ---- K.
@@ -614,8 +623,9 @@ class compiler final {
                         : fmt::format("CREATE INDEX ON {} (__mv_hash)", of.storage));
   }
 
-  void by_keys(const select_statement* query) {
-    select_statement* rows = copy(memory_, query);
+  // `what` are rows or groups; `because` says why they are not updated from changes alone.
+  void by_keys(const std::string& what, const std::string& because) {
+    select_statement* rows = copy(memory_, top_);
     const residue_order order = order_of(in_, query_.tree, input_.facts);
     if (!is_set_operation(rows)) {
       for (std::size_t i = 0; i < rows->n_target_list; ++i) {
@@ -657,18 +667,12 @@ class compiler final {
       out_.stored[column.name] = quoted(column.name);
     }
     out_.view = finish_view(in_, query_.tree, order, columns, input_.parts.storage + " AS s", "");
-    out_.parts.push_back({"the rows", "K",
-                          fmt::format("those with the same {} as a change are made anew",
-                                      fmt::join(key_texts(plan), ", "))});
-    out_.parts.insert(out_.parts.end(), plan.paths.begin(), plan.paths.end());
-  }
-
-  static texts key_texts(const key_plan& plan) {
-    texts out;
-    for (std::size_t i = 0; i < plan.columns.size(); ++i) {
-      out.push_back(plan.expressions[i] == nullptr ? plan.columns[i] : print(plan.expressions[i]));
-    }
-    return out;
+    explain_residue(nullptr, "rows");
+    out_.parts.push_back({what, "K",
+                          fmt::format("those with the same {} as a change are made anew, {}",
+                                      shown_keys(plan), because)});
+    const auto paths = explained_paths(plan.paths);
+    out_.parts.insert(out_.parts.end(), paths.begin(), paths.end());
   }
 
   // What differs is found in one pass: with signs, equal rows of both cancel each other out.

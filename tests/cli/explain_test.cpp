@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <vector>
 
 namespace matview::test {
 
@@ -48,6 +49,67 @@ TEST_F(incremental_cli, ExplainsAQueryThatNobodyHasCreated) {
   EXPECT_TRUE(contains(text.out, "can be incremental")) << text.out;
   EXPECT_TRUE(contains(text.out, "-- apply")) << text.out;
   EXPECT_FALSE(exists("matview_explained"));
+}
+
+struct told_query {
+  const char* sql;
+  std::vector<const char*> lines;  // Of the answer, from their beginning.
+};
+
+TEST_F(incremental_cli, SaysWhichMechanismAPartHasAndWhy) {
+  db.execute("CREATE TABLE s (a int NOT NULL, y int)");
+  const std::vector<told_query> all{
+      {"SELECT t.id, s.y FROM t JOIN s ON s.a = t.a JOIN t AS u ON u.id = s.y",
+       {"can be incremental, by mechanism L (",
+        "L        public.t, public.s: changed rows are joined with the new state of the rest"}},
+      {"SELECT a, max(x) - min(x) AS span FROM t GROUP BY a HAVING count(*) > 1 ORDER BY a LIMIT 2",
+       {"residue  HAVING, expressions over aggregates, ORDER BY, LIMIT: computed from the stored",
+        "L        the groups: each has the state",
+        "L        public.t: changes need no other table"}},
+      {"SELECT a, count(*) AS n FROM t GROUP BY a",
+       {"can be incremental, by mechanism L (", "\nL        the groups: each has the state"}},
+      {"SELECT a FROM t EXCEPT SELECT a FROM s",
+       {"residue  EXCEPT: decided by the counters when the view is read"}},
+      {"SELECT id, y FROM t LEFT JOIN s ON s.a = t.a",
+       {"K        the rows: those with the same t.id as a change are made anew, because of LEFT "
+        "JOIN",
+        "K        public.s: the key is found along s - t"}},
+      {"SELECT t.a, count(y) AS n FROM t LEFT JOIN s ON s.a = t.a GROUP BY t.a",
+       {"K        the groups: those with the same t.a as a change are made anew, because of LEFT "
+        "JOIN",
+        "by the planner's estimate they are small"}},
+      {"SELECT count(y) AS n FROM t LEFT JOIN s ON s.a = t.a",
+       {"D        the groups: each has the state", "without GROUP BY, making it anew",
+        "D        the rows that are aggregated: they are stored as well, because of LEFT JOIN"}},
+      {"SELECT a, count(DISTINCT x) AS n FROM t GROUP BY a",
+       {"K        the groups: those with the same t.a as a change are made anew, because count("}},
+      {"SELECT id FROM t\nWHERE EXISTS (SELECT * FROM s WHERE s.a = t.a)\n"
+       "  AND x > (SELECT avg(x) FROM t)",
+       {"the subquery on public.t\n",
+        "line 3:   AND x > (SELECT avg(x) FROM t)\n                  ^\n",
+        "instead  make it an incremental view of its own"}},
+  };
+  for (const told_query& one : all) {
+    const process_result told = matview({"explain", "--sql", one.sql});
+    EXPECT_EQ(told.exit_code, 0) << told.err;
+    for (const char* line : one.lines) EXPECT_TRUE(contains(told.out, line)) << line << told.out;
+  }
+  const process_result exists = matview(
+      {"explain", "--sql", "SELECT id FROM t WHERE EXISTS (SELECT * FROM s WHERE s.a = t.a)"});
+  EXPECT_TRUE(contains(exists.out, "captured public.s (a)\n")) << exists.out;
+}
+
+// Where the server writes a subquery out twice, or it stands in a view underneath.
+TEST_F(incremental_cli, NamesNoPlaceThatItDoesNotKnow) {
+  db.execute("CREATE VIEW below AS SELECT id FROM t WHERE x > (SELECT avg(x) FROM t)");
+  for (const char* sql :
+       {"SELECT id, (SELECT max(x) FROM t) AS m FROM t ORDER BY m",
+        "SELECT id FROM below WHERE EXISTS (SELECT FROM t WHERE t.id = below.id)"}) {
+    const process_result told = matview({"explain", "--sql", sql, "--format", "json"});
+    const auto obstacle = json_of(told).at("obstacles").at(0);
+    EXPECT_EQ(obstacle.at("construct"), "uncorrelated_subquery") << sql;
+    EXPECT_TRUE(obstacle.at("position").is_null()) << sql;
+  }
 }
 
 TEST_F(incremental_cli, LivesItsWholeLife) {

@@ -30,7 +30,8 @@ std::string number(int of) {
   return fmt::format("{}", of);
 }
 std::string money(dice& d, int low, int high) {
-  return fmt::format("{}.{:02}", d.between(low, high), d.between(0, 99));
+  const int whole = d.between(low, high);
+  return fmt::format("{}.{:02}", whole, d.between(0, 99));
 }
 std::string word(dice& d, std::initializer_list<const char*> choices) {
   return text(d.one_of(choices));
@@ -107,7 +108,7 @@ values customer(dice& d) {
           name(d, "Customer"),
           name(d, "address"),
           number(key),
-          text(fmt::format("{}-{}", d.one_of({13, 31, 23, 29, 30, 18, 17, 11}), d.below(1000))),
+          text(fmt::format("{}-555", d.one_of({13, 31, 23, 29, 30, 18, 17, 11}))),
           money(d, -900, 9000),
           word(d, {"BUILDING", "MACHINERY"}),
           "''"};
@@ -284,7 +285,7 @@ void change(test_database& db, dice& d, const table& of) {
 }  // namespace
 
 void make_tpch(test_database& db) {
-  constexpr std::uint64_t always = 1;
+  constexpr std::uint64_t always = 4;  // One with which each question has an answer.
   dice d(always);
   db.execute(tpch_tables());
   const auto numbered = [](int i) { return std::vector<int>{i + 1}; };

@@ -1,0 +1,153 @@
+#include "incremental/explanation.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace matview::incremental {
+
+namespace {
+
+using texts = std::vector<std::string>;
+
+void add_once(texts& to, std::string one) {
+  if (std::find(to.begin(), to.end(), one) == to.end()) to.push_back(std::move(one));
+}
+
+bool is_distinct(const select_statement* query) {
+  return query->n_distinct_clause > 0;
+}
+
+// Whether some target is more than a column of GROUP BY or one aggregate.
+bool has_expressions(const query_context& in, const select_statement* grouped) {
+  return std::any_of(grouped->target_list, grouped->target_list + grouped->n_target_list,
+                     [&](const node* target) {
+                       node* value = res_target(target)->val;
+                       const PgQuery__FuncCall* call = func_call(value);
+                       const bool aggregate = call != nullptr && is_aggregate(call, in.facts);
+                       return !aggregate && !aggregates_in(in, value).empty();
+                     });
+}
+
+void add_operations(const select_statement* query, texts& to) {
+  if (!is_set_operation(query)) {
+    if (is_distinct(query)) add_once(to, "DISTINCT");
+    return;
+  }
+  std::string name = query->op == PG_QUERY__SET_OPERATION__SETOP_UNION       ? "UNION"
+                     : query->op == PG_QUERY__SET_OPERATION__SETOP_INTERSECT ? "INTERSECT"
+                                                                             : "EXCEPT";
+  add_once(to, query->all != 0 ? name + " ALL" : name);
+  add_operations(query->larg, to);
+  add_operations(query->rarg, to);
+}
+
+}  // namespace
+
+std::vector<explained_part> explained_residue(const query_context& in,
+                                              const select_statement* query,
+                                              const select_statement* top,
+                                              const std::string& stored) {
+  texts what;
+  if (top != nullptr) {
+    if (top->having_clause != nullptr) what.emplace_back("HAVING");
+    if (has_expressions(in, top)) what.emplace_back("expressions over aggregates");
+    if (is_distinct(top)) what.emplace_back("DISTINCT");
+  }
+  if (query->n_sort_clause > 0) what.emplace_back("ORDER BY");
+  if (query->limit_count != nullptr) what.emplace_back("LIMIT");
+  if (query->limit_offset != nullptr) what.emplace_back("OFFSET");
+  if (what.empty()) return {};
+  const bool limited = query->limit_count != nullptr || query->limit_offset != nullptr;
+  return {{fmt::format("{}", fmt::join(what, ", ")), "residue",
+           fmt::format("computed from the stored {} when the view is read{}", stored,
+                       limited ? "; what is beyond LIMIT is stored, too" : "")}};
+}
+
+std::string counted_operations(const select_statement* query) {
+  texts out;
+  add_operations(query, out);
+  return fmt::format("{}", fmt::join(out, ", "));
+}
+
+std::string not_counted_because(const query_context& in, const select_statement* query) {
+  if (is_set_operation(query)) {
+    if (query->limit_count != nullptr || query->limit_offset != nullptr) return "LIMIT";
+    std::string left = not_counted_because(in, query->larg);
+    return left.empty() ? not_counted_because(in, query->rarg) : left;
+  }
+  select_statement* rows = without_order(in, query);
+  rows->limit_count = query->limit_count;
+  rows->limit_offset = query->limit_offset;
+  const bool plain_distinct =
+      is_distinct(rows) && rows->distinct_clause[0]->node_case == PG_QUERY__NODE__NODE__NOT_SET;
+  if (plain_distinct) rows->n_distinct_clause = 0;
+  return nonlinear_part(in, rows).value_or("");
+}
+
+std::vector<explained_part> explained_tables(const query_context& in,
+                                             const std::vector<captured_table>& tables,
+                                             const std::vector<const select_statement*>& queries) {
+  std::set<const store::table_facts*> joined;
+  for (const select_statement* query : queries) {
+    const texts scans = scans_in(in, query);
+    for (const std::string& one : scans) {
+      if (scans.size() > 1) joined.insert(in.query.scan_of(one)->table);
+    }
+  }
+  std::vector<explained_part> out;
+  out.reserve(tables.size());
+  for (const captured_table& one : tables) {
+    out.push_back({one.table->schema + "." + one.table->name, "L",
+                   joined.contains(one.table)
+                       ? "changed rows are joined with the new state of the rest of FROM"
+                       : "changes need no other table"});
+  }
+  return out;
+}
+
+std::vector<explained_part> explained_paths(const std::vector<key_path>& paths) {
+  std::vector<std::pair<std::string, texts>> chains;  // By table, in their order.
+  for (const key_path& one : paths) {
+    auto at = std::find_if(chains.begin(), chains.end(),
+                           [&](const auto& known) { return known.first == one.table; });
+    if (at == chains.end()) at = chains.insert(chains.end(), {one.table, {}});
+    add_once(at->second, one.chain.size() == 1
+                             ? "in the changed rows themselves"
+                             : fmt::format("along {}", fmt::join(one.chain, " - ")));
+  }
+  std::vector<explained_part> out;
+  out.reserve(chains.size());
+  for (const auto& [table, ways] : chains) {
+    out.push_back({table, "K", fmt::format("the key is found {}", fmt::join(ways, ", and "))});
+  }
+  return out;
+}
+
+std::string shown_keys(const key_plan& plan) {
+  texts out;
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    out.push_back(plan.expressions[i] == nullptr ? plan.columns[i] : print(plan.expressions[i]));
+  }
+  return fmt::format("{}", fmt::join(out, ", "));
+}
+
+std::vector<explained_part> without_repetition(const std::vector<explained_part>& parts) {
+  std::vector<explained_part> out;
+  for (const explained_part& one : parts) {
+    const auto same = std::find_if(out.begin(), out.end(), [&](const explained_part& known) {
+      return known.mechanism == one.mechanism && known.why == one.why;
+    });
+    if (same == out.end()) {
+      out.push_back(one);
+    } else {
+      same->what += ", " + one.what;
+    }
+  }
+  return out;
+}
+
+}  // namespace matview::incremental
