@@ -114,8 +114,17 @@ bool has_coarse_groups(const std::string& plan, const store::query_facts& facts)
   json::error_code unreadable;
   const json::value tree = json::parse(plan, unreadable);
   if (unreadable) return false;
-  const double groups =
-      tree.as_array().at(0).as_object().at("Plan").as_object().at("Plan Rows").to_number<double>();
+  // Groups are made whatever LIMIT leaves of them.
+  const json::object* top = &tree.as_array().at(0).as_object().at("Plan").as_object();
+  while (top->at("Node Type") == "Limit") {
+    const json::array& below = top->at("Plans").as_array();
+    const auto* input = std::find_if(below.begin(), below.end(), [](const json::value& one) {
+      return one.as_object().at("Parent Relationship") == "Outer";
+    });
+    if (input == below.end()) return false;
+    top = &input->as_object();
+  }
+  const double groups = top->at("Plan Rows").to_number<double>();
   double rows = 0;
   for (const auto& [name, table] : facts.tables) rows = std::max(rows, table.rows);
   return rows > coarse * std::max(groups, 1.0);

@@ -128,7 +128,10 @@ TEST_F(Tpch, AnswersStayRightInLargeGroups) {
       "UPDATE pg_class SET reltuples = reltuples * 10000 "
       "WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'");
   create_all();
-  EXPECT_EQ(explain_matview(view_of(4)).mechanism, "D");
+  for (const auto& [question, mechanism] : mechanisms) {
+    EXPECT_EQ(explain_matview(view_of(question)).mechanism, question == 4 ? "D" : mechanism)
+        << question;
+  }
   db.execute("ANALYZE");
   std::map<refresh_mode, int> done = rounds(16);
   EXPECT_GT(done[refresh_mode::incremental], 8 * done[refresh_mode::full]);
