@@ -17,9 +17,13 @@ namespace matview::incremental {
 // inserting what the query now yields for them is right whatever else the query does.
 //
 // The graph: a vertex for each occurrence, however deep it stands; subqueries in FROM, LATERAL,
-// EXISTS, IN, scalar subqueries all add their own. An edge for each condition on two vertices that
-// holds between two rows whenever one of them has a part in what the other one yields: WHERE and ON
-// of the SELECT that both can be seen in, IN, and a correlated subquery's WHERE. A condition on a
+// EXISTS, IN, scalar subqueries all add their own. An edge leads from one vertex to another for
+// each condition on both that holds whenever the first has a part in a row: WHERE and ON of the
+// SELECT that both can be seen in, IN, and a correlated subquery's WHERE. It leads one way only
+// where the other vertex has a part also in rows for which the condition does not hold: from ON's
+// inner side to the preserved one, from NOT EXISTS and scalar subqueries to the outer query, but to
+// EXISTS and IN that must be true both ways. Else (a CROSS JOIN b) LEFT JOIN c ON c.a = a.a AND c.b
+// = b.b would have a's changes looked for behind rows of c that need not be there. A condition on a
 // vertex that an outer join below the condition may have made NULL counts only if it is strict.
 // From the vertex that owns C, its root, a tree of shortest paths reaches all others. The keys that
 // t touches are found along its path to the root.

@@ -39,6 +39,11 @@ bool has_limit(const select_statement* query) {
   return query->limit_count != nullptr || query->limit_offset != nullptr;
 }
 
+std::set<std::string> joined(std::set<std::string> left, const std::set<std::string>& right) {
+  left.insert(right.begin(), right.end());
+  return left;
+}
+
 std::vector<node*> both_have(const std::vector<node*>& left, const std::vector<node*>& right) {
   std::vector<node*> out;
   for (node* one : left) {
@@ -103,7 +108,7 @@ std::optional<std::vector<node*>> deciding_expressions(const query_context& in,
 key_graph::key_graph(const query_context& in, const select_statement* query,
                      std::vector<int>& branches)
     : in_(in), branches_(branches) {
-  output_ = add_query(query);
+  output_ = add_query(query, {});
 }
 
 node* key_graph::followed(const node* expression) const {
@@ -131,14 +136,20 @@ node* key_graph::followed(const node* expression) const {
   return lost ? nullptr : out;
 }
 
-std::vector<followed_column> key_graph::add_query(const select_statement* query) {
-  if (!is_set_operation(query)) return add_block(query);
+std::vector<followed_column> key_graph::add_query(const select_statement* query,
+                                                  vertex_set needed_by) {
+  // An aggregate yields its row without any row below, and of EXCEPT no branch is needed for sure.
+  const bool from_nothing =
+      is_set_operation(query) ||
+      (groups(in_, query) && (query->n_group_clause == 0 || has_grouping_sets(query)));
+  if (from_nothing) needed_by.clear();
+  if (!is_set_operation(query)) return add_block(query, needed_by);
   if (next_branch_ == branches_.size()) branches_.push_back(0);
   const bool right = branches_[next_branch_++] == 1;
   // The names of the columns are those of the left branch.
   const select_statement* first = query;
   while (is_set_operation(first)) first = first->larg;
-  std::vector<followed_column> out = add_query(right ? query->rarg : query->larg);
+  std::vector<followed_column> out = add_query(right ? query->rarg : query->larg, {});
   for (std::size_t i = 0; i < out.size() && i < first->n_target_list; ++i) {
     out[i].name = res_target(first->target_list[i])->name;
     if (has_limit(query)) out[i].expression = nullptr;
@@ -150,22 +161,25 @@ std::set<std::string> key_graph::vertices_since(std::size_t before) const {
   return {vertices_.begin() + static_cast<long>(before), vertices_.end()};
 }
 
-std::vector<followed_column> key_graph::add_block(const select_statement* query) {
+std::vector<followed_column> key_graph::add_block(const select_statement* query,
+                                                  const vertex_set& needed_by) {
   const std::size_t before = vertices_.size();
-  for (std::size_t i = 0; i < query->n_from_clause; ++i) add_from(query->from_clause[i]);
-  // Of a correlated subquery a condition on the outer tables alone says nothing about them.
-  const std::set<std::string> own = vertices_since(before);
+  for (std::size_t i = 0; i < query->n_from_clause; ++i) {
+    add_from(query->from_clause[i], joined(needed_by, vertices_since(before)));
+  }
+  // Of a correlated subquery that may yield nothing a condition says nothing about outer tables.
+  const vertex_set scope = joined(needed_by, vertices_since(before));
   for (const node* condition : conjuncts(query->where_clause)) {
-    add_condition(condition, own);
-    add_sub_links(condition, true);
+    add_condition(condition, scope);
+    add_sub_links(condition, scope);
   }
   const auto below = [this](std::size_t count, node** items) {
-    for (std::size_t i = 0; i < count; ++i) add_sub_links(items[i], false);
+    for (std::size_t i = 0; i < count; ++i) add_sub_links(items[i], {});
   };
   below(query->n_target_list, query->target_list);
   below(query->n_group_clause, query->group_clause);
   below(query->n_sort_clause, query->sort_clause);
-  if (query->having_clause != nullptr) add_sub_links(query->having_clause, false);
+  if (query->having_clause != nullptr) add_sub_links(query->having_clause, {});
   std::vector<followed_column> out;
   const std::optional<std::vector<node*>> allowed = deciding_expressions(in_, query);
   for (std::size_t i = 0; i < query->n_target_list; ++i) {
@@ -180,37 +194,45 @@ std::vector<followed_column> key_graph::add_block(const select_statement* query)
   return out;
 }
 
-void key_graph::add_from(const node* item) {
+void key_graph::add_from(const node* item, const vertex_set& needed_by) {
   if (const PgQuery__RangeVar* table = range_var(item)) {
     vertices_.emplace_back(table->alias->aliasname);
   } else if (const PgQuery__RangeSubselect* sub = range_subselect(item)) {
-    derived_[sub->alias->aliasname] = add_query(select_of(sub->subquery));
+    derived_[sub->alias->aliasname] = add_query(select_of(sub->subquery), needed_by);
   } else if (const PgQuery__JoinExpr* join = join_expr(item)) {
-    add_join(join);
+    add_join(join, needed_by);
   }
 }
 
-void key_graph::add_join(const PgQuery__JoinExpr* join) {
+void key_graph::add_join(const PgQuery__JoinExpr* join, const vertex_set& needed_by) {
+  const auto type = join->jointype;
+  const bool left_needed =
+      type == PG_QUERY__JOIN_TYPE__JOIN_INNER || type == PG_QUERY__JOIN_TYPE__JOIN_LEFT;
+  const bool right_needed =
+      type == PG_QUERY__JOIN_TYPE__JOIN_INNER || type == PG_QUERY__JOIN_TYPE__JOIN_RIGHT;
   const std::size_t before = vertices_.size();
-  add_from(join->larg);
+  add_from(join->larg, left_needed ? needed_by : vertex_set());
   const std::size_t middle = vertices_.size();
-  add_from(join->rarg);
+  const vertex_set outside = type == PG_QUERY__JOIN_TYPE__JOIN_INNER
+                                 ? joined(needed_by, vertices_since(before))
+                                 : needed_by;
+  add_from(join->rarg, right_needed ? outside : vertex_set());
   const auto at = [this](std::size_t index) {
     return vertices_.begin() + static_cast<long>(index);
   };
   const std::set<std::string> left(at(before), at(middle));
   const std::set<std::string> right(at(middle), vertices_.end());
   // ON of an outer join says nothing about the rows of the preserved side alone.
-  const auto type = join->jointype;
-  std::set<std::string> scope = left;
+  vertex_set scope = left;
   if (type == PG_QUERY__JOIN_TYPE__JOIN_LEFT) scope.clear();
   if (type != PG_QUERY__JOIN_TYPE__JOIN_RIGHT) scope.insert(right.begin(), right.end());
+  if (type == PG_QUERY__JOIN_TYPE__JOIN_INNER) scope = joined(std::move(scope), needed_by);
   for (const node* condition : conjuncts(join->quals)) {
     const bool one_side_of_full =
         type == PG_QUERY__JOIN_TYPE__JOIN_FULL && !touches_both(condition, left, right);
     if (!one_side_of_full) add_condition(condition, scope);
     // Where it is not true the row is there all the same.
-    add_sub_links(condition, type == PG_QUERY__JOIN_TYPE__JOIN_INNER);
+    add_sub_links(condition, type == PG_QUERY__JOIN_TYPE__JOIN_INNER ? scope : vertex_set());
   }
   if (type == PG_QUERY__JOIN_TYPE__JOIN_FULL) note_merged(join, left, right);
   if (type == PG_QUERY__JOIN_TYPE__JOIN_LEFT || type == PG_QUERY__JOIN_TYPE__JOIN_FULL) {
@@ -267,7 +289,7 @@ void key_graph::keep(node* expression, const std::set<std::string>& scope, bool 
                        [&](const std::string& one) { return those.contains(one); });
   };
   if (!any_in(scope) || (any_in(nulled_) && !is_strict(expression))) return;
-  conditions_.push_back({expression, std::move(on), equality});
+  conditions_.push_back({expression, std::move(on), scope, equality});
 }
 
 void key_graph::add_condition(const node* condition, const std::set<std::string>& scope) {
@@ -304,17 +326,20 @@ void key_graph::add_in(const PgQuery__SubLink* sub, const std::vector<followed_c
   }
 }
 
-void key_graph::add_sub_links(const node* expression, bool must_hold) {
+void key_graph::add_sub_links(const node* expression, const vertex_set& must_hold) {
   const PgQuery__SubLink* whole = sub_link(expression);
   walk(expression, [&](ProtobufCMessage* message) {
     const auto* sub = as<PgQuery__SubLink>(message, pg_query__sub_link__descriptor);
     if (sub == nullptr) return message->descriptor != &pg_query__select_stmt__descriptor;
-    if (sub->testexpr != nullptr) add_sub_links(sub->testexpr, false);
+    if (sub->testexpr != nullptr) add_sub_links(sub->testexpr, {});
     const std::size_t before = vertices_.size();
-    const std::vector<followed_column> columns = add_query(select_of(sub->subselect));
-    const std::set<std::string> own = vertices_since(before);
+    const bool true_by_a_row = sub->sub_link_type == PG_QUERY__SUB_LINK_TYPE__EXISTS_SUBLINK ||
+                               sub->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK;
+    const vertex_set needed_by = sub == whole && true_by_a_row ? must_hold : vertex_set();
+    const std::vector<followed_column> columns = add_query(select_of(sub->subselect), needed_by);
+    const vertex_set own = vertices_since(before);
     for (const std::string& vertex : own) sub_links_.emplace(vertex, sub);
-    add_in(sub, columns, own, must_hold && sub == whole);
+    add_in(sub, columns, joined(needed_by, own), !needed_by.empty());
     return false;
   });
 }
@@ -333,6 +358,7 @@ std::map<std::string, std::string> key_graph::towards(const std::string& root,
       const std::string& b = *one.on.rbegin();
       if (!within.empty() && (!within.contains(a) || !within.contains(b))) continue;
       for (const auto& [from, to] : {std::pair(a, b), std::pair(b, a)}) {
+        if (!one.scope.contains(to)) continue;
         const auto known = distance.find(from);
         if (known == distance.end()) continue;
         const int length = known->second + (one.equality ? 1 : loose);

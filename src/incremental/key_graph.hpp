@@ -17,6 +17,9 @@ namespace matview::incremental {
 struct graph_condition {
   node* expression;
   std::set<std::string> on;
+  /// It holds whenever one of these has a part in a row. One may come from these to the others, not
+  /// the other way round: a row of a preserved side is there also when no row meets ON.
+  std::set<std::string> scope;
   bool equality;
 };
 
@@ -70,14 +73,19 @@ class key_graph final {
       const std::string& root, const std::set<std::string>& within) const;
 
  private:
-  std::vector<followed_column> add_query(const select_statement* query);
-  std::vector<followed_column> add_block(const select_statement* query);
-  void add_from(const node* item);
-  void add_join(const PgQuery__JoinExpr* join);
-  void add_condition(const node* condition, const std::set<std::string>& scope);
-  void add_sub_links(const node* expression, bool must_hold);
+  using vertex_set = std::set<std::string>;
+
+  // `needed_by` are vertices outside that have a part in a row only if this yields one.
+  std::vector<followed_column> add_query(const select_statement* query, vertex_set needed_by);
+  std::vector<followed_column> add_block(const select_statement* query,
+                                         const vertex_set& needed_by);
+  void add_from(const node* item, const vertex_set& needed_by);
+  void add_join(const PgQuery__JoinExpr* join, const vertex_set& needed_by);
+  void add_condition(const node* condition, const vertex_set& scope);
+  // `must_hold`: what the expression must be true for; nothing if it need not be true.
+  void add_sub_links(const node* expression, const vertex_set& must_hold);
   void add_in(const PgQuery__SubLink* sub, const std::vector<followed_column>& columns,
-              const std::set<std::string>& scope, bool must_hold);
+              const vertex_set& scope, bool must_hold);
   void keep(node* expression, const std::set<std::string>& scope, bool equality);
   [[nodiscard]] std::set<std::string> vertices_since(std::size_t before) const;
   void note_merged(const PgQuery__JoinExpr* join, const std::set<std::string>& left,

@@ -96,6 +96,12 @@ const std::vector<covered_query> covered{
      "SELECT r.id, s.id AS sid, t.d FROM r LEFT JOIN s ON s.a = r.a LEFT JOIN t ON t.a = s.a"},
     {"exists", "K",
      "SELECT id FROM r WHERE EXISTS (SELECT FROM s WHERE s.a = r.a AND s.y > 5 AND r.x > 3)"},
+    {"tied_by_exists", "K",
+     "SELECT r.id, s.id AS sid FROM r CROSS JOIN s "
+     "WHERE EXISTS (SELECT FROM t WHERE t.a = r.a AND t.d = s.id)"},
+    {"tied_by_lateral", "K",
+     "SELECT r.id, s.id AS sid, l.d FROM r CROSS JOIN s CROSS JOIN LATERAL (SELECT DISTINCT d "
+     "FROM t WHERE t.a = r.a AND t.d = s.id) l"},
     {"not_exists", "K", "SELECT id FROM r WHERE NOT EXISTS (SELECT FROM t WHERE t.a = r.b)"},
     {"in_subquery", "K", "SELECT id FROM s WHERE a IN (SELECT a FROM r WHERE x > 50)"},
     {"scalar_subquery", "K", "SELECT id, (SELECT max(x) FROM r WHERE r.a = s.a) AS m FROM s"},
@@ -157,6 +163,15 @@ const std::vector<refused_query> refused_queries{
     {"tablesample", "SELECT id FROM r TABLESAMPLE BERNOULLI (10)"},
     {"values_only", "VALUES (1), (2)"},
     {"no_path", "SELECT r.id, s.id AS sid FROM r LEFT JOIN s ON true"},
+    // Between r and s there is nothing, since a row of t need not be there.
+    {"no_path",
+     "SELECT r.id, s.id AS sid FROM r CROSS JOIN s "
+     "WHERE NOT EXISTS (SELECT FROM t WHERE t.a = r.a AND t.d = s.id)"},
+    {"no_path",
+     "SELECT r.id, s.id AS sid, t.d FROM r CROSS JOIN s LEFT JOIN t ON t.a = r.a AND t.d = s.id"},
+    {"no_path",
+     "SELECT r.id, s.id AS sid, (SELECT max(d) FROM t WHERE t.a = r.a AND t.d = s.id) AS m "
+     "FROM r CROSS JOIN s"},
     {"uncorrelated_subquery", "SELECT id, (SELECT sum(x) FROM r) AS total FROM s"},
     {"no_key", "SELECT q.x FROM (SELECT x FROM r ORDER BY x, id LIMIT 3) q"},
     {"no_group", "SELECT count(DISTINCT a) AS n FROM r"},
