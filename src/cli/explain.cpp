@@ -74,18 +74,28 @@ json::object values_of(const matview_explanation& told) {
           {"statements", std::move(statements)}};
 }
 
+// What a refresh will do, in a few words.
+std::string_view how(const std::string& mechanism) {
+  if (mechanism == "L") return "what has changed is joined and added up (mechanism L)";
+  if (mechanism == "K") return "rows with an affected key are made anew (mechanism K)";
+  return "rows below GROUP BY are made anew and what that changes is added up (mechanism D)";
+}
+
 std::string heading(const matview_explanation& told) {
   const bool possible = !told.mechanism.empty();
   if (told.view.empty()) {
-    return possible ? fmt::format("can be incremental, by mechanism {}", told.mechanism)
+    return possible ? fmt::format("can be incremental: {}", how(told.mechanism))
                     : std::string("cannot be incremental: it would be native");
   }
-  if (told.kind == view_kind::incremental) {
-    return fmt::format("{} is incremental, by mechanism {}", told.view, told.mechanism);
+  if (told.kind == view_kind::incremental && possible) {
+    return fmt::format("{} is incremental: {}", told.view, how(told.mechanism));
   }
-  return fmt::format(
-      "{} is native; it {}", told.view,
-      possible ? "could be incremental, by mechanism " + told.mechanism : "cannot be incremental");
+  if (told.kind == view_kind::incremental) {
+    return fmt::format("{} is incremental, but cannot be any more", told.view);
+  }
+  return possible ? fmt::format("{} is native; it could be incremental: {}", told.view,
+                                how(told.mechanism))
+                  : fmt::format("{} is native; it cannot be incremental", told.view);
 }
 
 std::string for_people(const matview_explanation& told, bool show_sql) {

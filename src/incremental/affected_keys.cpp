@@ -70,12 +70,15 @@ class planner final {
     std::vector<choice> choices = choices_in(graphs_.front());
     std::stable_sort(choices.begin(), choices.end(),
                      [this](const choice& a, const choice& b) { return worth(a) > worth(b); });
-    if (choices.empty()) throw not_incremental(construct::no_key, "the query");
-    std::string unreached;
-    for (const choice& one : choices) {
-      if (std::optional<key_plan> plan = plan_for(one.members, unreached)) return std::move(*plan);
+    if (choices.empty()) {
+      if (graphs_.front().has_limited()) throw not_incremental(construct::limit_inside, "LIMIT");
+      throw not_incremental(construct::no_key, "the query");
     }
-    throw not_incremental(construct::no_path, unreached);
+    refusal why{construct::no_path, {}};
+    for (const choice& one : choices) {
+      if (std::optional<key_plan> plan = plan_for(one.members, why)) return std::move(*plan);
+    }
+    throw not_incremental(why.what, why.detail, why.name, why.alias);
   }
 
  private:
@@ -88,7 +91,7 @@ class planner final {
       if (branches.empty()) return;
       branches.back() = 1;
     }
-    throw not_incremental(construct::unknown_syntax, "a query of more than 64 branches");
+    throw not_incremental(construct::too_large, "a query of more than 64 branches");
   }
 
   void add_candidate(node* own, const std::vector<followed_column>& output) {
@@ -237,7 +240,7 @@ class planner final {
     return columns.size() == table->table->primary_key.size() ? key : members;
   }
 
-  std::optional<key_plan> plan_for(std::vector<std::size_t> members, std::string& unreached) {
+  std::optional<key_plan> plan_for(std::vector<std::size_t> members, refusal& why) {
     if (graphs_.size() == 1) members = without_determined(members);
     // In another branch fewer of the columns may belong to one table.
     for (const key_graph& graph : graphs_) {
@@ -251,7 +254,7 @@ class planner final {
       }
       members = best;
       if (members.empty()) {
-        unreached = "a branch of the set operation";
+        why = {construct::no_path, "a branch of the set operation"};
         return std::nullopt;
       }
     }
@@ -264,13 +267,12 @@ class planner final {
     }
     for (const key_graph& graph : graphs_) {
       const roots found = roots_in(members, graph);
-      if (found.empty() || !add_pieces(graph, found, plan, unreached)) return std::nullopt;
+      if (found.empty() || !add_pieces(graph, found, plan, why)) return std::nullopt;
     }
     return plan;
   }
 
-  bool add_pieces(const key_graph& graph, const roots& found, key_plan& into,
-                  std::string& unreached) const {
+  bool add_pieces(const key_graph& graph, const roots& found, key_plan& into, refusal& why) const {
     std::set<std::string> reached;
     for (const rooted& one : found) {
       const std::map<std::string, std::string> next = graph.towards(one.root, one.side);
@@ -283,11 +285,20 @@ class planner final {
     }
     for (const std::string& vertex : graph.vertices()) {
       if (reached.contains(vertex)) continue;
-      const scan* table = in_.query.scan_of(vertex);
-      unreached = fmt::format("{}.{} ({})", table->table->schema, table->table->name, vertex);
+      why = unreached(graph, vertex);
       return false;
     }
     return true;
+  }
+
+  refusal unreached(const key_graph& graph, const std::string& vertex) const {
+    const store::table_facts& table = *in_.query.scan_of(vertex)->table;
+    std::string shown = fmt::format("{}.{}", table.schema, table.name);
+    // orders_1 is the server's own name for a second orders.
+    if (!vertex.starts_with(table.name)) shown += fmt::format(" ({})", vertex);
+    if (graph.limited(vertex)) return {construct::limit_inside, "LIMIT of " + shown};
+    return {graph.behind_null(vertex) ? construct::null_in_subquery : construct::no_path, shown,
+            table.name, vertex};
   }
 
   void add_piece(const key_graph& graph, const rooted& root,
@@ -325,7 +336,8 @@ class planner final {
     into.paths.push_back({fmt::format("{}.{}", changed->table->schema, changed->table->name), "K",
                           chain.size() == 1
                               ? "its rows have the key themselves"
-                              : fmt::format("the key is found along {}", fmt::join(chain, " - "))});
+                              : fmt::format("its changed rows are joined with {} to find the key",
+                                            fmt::join(chain.begin() + 1, chain.end(), ", "))});
   }
 
   const query_context& in_;

@@ -7,6 +7,7 @@
 #include "incremental/blocks.hpp"
 #include "incremental/captured.hpp"
 #include "incremental/linear_rows.hpp"
+#include "incremental/notes.hpp"
 #include "incremental/residue.hpp"
 #include "incremental/resolve.hpp"
 #include "incremental/statement.hpp"
@@ -36,6 +37,7 @@ class compiler final {
 
   compiled_view run() {
     out_.tables = captured(query_);
+    out_.notes = notes_of(in_);
     for (std::size_t i = 0; i < out_.tables.size(); ++i) {
       const std::int64_t oid = out_.tables[i].table->oid;
       bits_[oid] = static_cast<int>(i);
@@ -43,7 +45,7 @@ class compiler final {
       logs_[oid] = log == input_.parts.logs.end() ? static_cast<int>(i) + 1 : log->second;
     }
     if (out_.tables.size() > 30) {  // The bits of a mask.
-      throw not_incremental(construct::unknown_syntax, "a query of more than 30 tables");
+      throw not_incremental(construct::too_large, "a query of more than 30 tables");
     }
     const select_statement* whole = query_.tree;
     top_ = without_order(in_, whole);
@@ -217,9 +219,33 @@ class compiler final {
                        unique ? "each row is kept once: the tables' primary keys are in it"
                               : "each different row is kept once, with the number of its copies"});
     if (leaves_ > 1 || is_set_) {
-      out_.parts.insert(out_.parts.begin(), {"DISTINCT, UNION, EXCEPT, INTERSECT", "residue",
-                                             "decided by the counters when the view is read"});
+      out_.parts.insert(out_.parts.begin(),
+                        {fmt::format("{}", fmt::join(counted_words(top_), ", ")), "residue",
+                         "decided by the number of copies when the view is read"});
     }
+    note_limit();
+  }
+
+  // What decides by the counters.
+  static std::set<std::string> counted_words(const select_statement* query) {
+    if (!is_set_operation(query)) {
+      return query->n_distinct_clause > 0 ? std::set<std::string>{"DISTINCT"}
+                                          : std::set<std::string>{};
+    }
+    std::set<std::string> out = counted_words(query->larg);
+    out.merge(counted_words(query->rarg));
+    const std::string all = query->all != 0 ? " ALL" : "";
+    if (query->op == PG_QUERY__SET_OPERATION__SETOP_INTERSECT) out.insert("INTERSECT" + all);
+    if (query->op == PG_QUERY__SET_OPERATION__SETOP_EXCEPT) out.insert("EXCEPT" + all);
+    if (query->op == PG_QUERY__SET_OPERATION__SETOP_UNION && query->all == 0) out.insert("UNION");
+    return out;
+  }
+
+  void note_limit() {
+    if (query_.tree->limit_count == nullptr && query_.tree->limit_offset == nullptr) return;
+    out_.parts.insert(out_.parts.begin(),
+                      {"LIMIT", "residue",
+                       "applied when the view is read; the rows that it leaves out are kept, too"});
   }
 
   void counted_by_keys_instead() {
@@ -279,9 +305,36 @@ class compiler final {
                    fmt::format("{}{}", fmt::join(rows, " UNION ALL "), always_),
                    replace_all(input_.parts.storage, input_.parts.source, "gone", "added"));
     for (const captured_table& table : out_.tables) {
-      out_.parts.push_back({table.table->schema + "." + table.table->name, "L",
-                            "its changed rows are joined with the new state of the other tables"});
+      out_.parts.push_back(
+          {table.table->schema + "." + table.table->name, "L", joined_with(*table.table, queries)});
     }
+  }
+
+  std::string joined_with(const store::table_facts& table,
+                          const std::vector<const select_statement*>& queries) const {
+    bool with_itself = false;
+    for (const select_statement* query : queries) {
+      for (const select_statement* one : union_branches(query)) {
+        const texts scans = scans_in(in_, one);
+        const auto here = std::count_if(scans.begin(), scans.end(), [&](const std::string& scan) {
+          return query_.scan_of(scan)->table == &table;
+        });
+        if (here > 0 && static_cast<std::size_t>(here) < scans.size()) {
+          return "its changed rows are joined with the new state of the other tables";
+        }
+        with_itself = with_itself || here > 1;
+      }
+    }
+    return with_itself ? "its changed rows are joined with its own new state"
+                       : "its changed rows are all that is read";
+  }
+
+  // Each with a FROM of its own; those in FROM are counted with what they are joined with.
+  static std::vector<const select_statement*> union_branches(const select_statement* query) {
+    if (!is_set_operation(query)) return {query};
+    std::vector<const select_statement*> out = union_branches(query->larg);
+    for (const select_statement* one : union_branches(query->rarg)) out.push_back(one);
+    return out;
   }
 
   void finish_storage(const keyed_storage& storage, const std::string& before,
@@ -309,8 +362,9 @@ class compiler final {
     std::vector<std::vector<std::size_t>> sets;  // Of keys; empty without grouping sets.
     aggregate_state state;
     std::vector<node*> calls;
-    std::string why_not;  // Why the state cannot be updated.
-    texts types;          // Of keys, totals and extremes.
+    std::string why_not;            // Why the state cannot be updated.
+    const node* culprit = nullptr;  // The aggregate that it is said of.
+    texts types;                    // Of keys, totals and extremes.
   };
 
   grouping read_groups() {
@@ -323,7 +377,10 @@ class compiler final {
     const auto read = [&](node* expression) {
       for (node* call : aggregates_in(in_, expression)) {
         out.calls.push_back(call);
-        if (const auto why = add_to_state(in_, call, out.state)) out.why_not = *why;
+        if (const auto why = add_to_state(in_, call, out.state)) {
+          out.why_not = *why;
+          out.culprit = call;
+        }
       }
       if (has_sub_link(expression)) out.why_not = "a subquery stands beside the aggregates";
     };
@@ -385,6 +442,9 @@ class compiler final {
     const bool exact = type == "bigint" || type == "numeric" || type.starts_with("numeric(");
     if (!small && !exact) {
       by.why_not = fmt::format("sums of {} are not exact, so that they cannot be updated", type);
+      for (const node* call : by.calls) {
+        if (same(argument_of(in_, call), of.of)) by.culprit = call;
+      }
     }
     for (const node* call : averaged(by.calls)) {
       if (type == "numeric" && same(argument_of(in_, call), of.of)) {
@@ -408,11 +468,9 @@ class compiler final {
     keyed_storage storage;
     if (by.why_not.empty()) storage = storage_of(by);
     if (!by.why_not.empty()) {
-      const bool one_row = by.keys.empty();
-      if (one_row) throw not_incremental(construct::no_group, by.why_not);
-      out_.parts.push_back(
-          {"the groups", "K", "each group that a change touches is made anew: " + by.why_not});
-      by_keys(top_);
+      if (!by.sets.empty()) throw not_incremental(construct::grouping_sets, by.why_not);
+      if (by.keys.empty()) throw no_group(by);
+      by_keys(top_, "the groups", ", as " + by.why_not);
       return;
     }
     const bool linear_below = is_linear_core(in_, top_);
@@ -431,15 +489,21 @@ class compiler final {
     group_view(by, storage);
   }
 
+  not_incremental no_group(const grouping& by) const {
+    if (by.culprit == nullptr) return {construct::no_group, by.why_not};
+    const PgQuery__FuncCall* call = func_call(by.culprit);
+    const PgQuery__ColumnRef* of = call->n_args > 0 ? column_ref(call->args[0]) : nullptr;
+    return {construct::no_group, by.why_not,
+            std::string(string_of(call->funcname[call->n_funcname - 1])),
+            of == nullptr ? std::string() : std::string(string_of(of->fields[of->n_fields - 1]))};
+  }
+
   bool try_groups_by_keys() {
     try {
-      by_keys(top_);
+      by_keys(top_, "the groups", ", as groups are small");
     } catch (const not_incremental&) {
       return false;
     }
-    out_.parts.insert(
-        out_.parts.begin(),
-        {"the groups", "K", "groups are small: each one that a change touches is made anew"});
     return true;
   }
 
@@ -500,7 +564,8 @@ class compiler final {
 
   // Mechanism D.
   void rows_below(const grouping& by, const keyed_storage& storage) {
-    if (!by.sets.empty()) throw not_incremental(construct::no_key, "GROUPING SETS over this");
+    if (!by.sets.empty())
+      throw not_incremental(construct::grouping_sets, "over outer joins or subqueries");
     select_statement* below = group_branch(by, 0);
     out_.mechanism = "D";
     const key_plan plan = plan_keys(in_, below, bits_, logs_);
@@ -555,9 +620,14 @@ class compiler final {
                                            "each has the state of its aggregates, which changes "
                                            "are added to"});
     if (!where.empty() || !plain) {
-      out_.parts.insert(out_.parts.begin(), {"HAVING and expressions over aggregates", "residue",
-                                             "computed from the groups when the view is read"});
+      texts words;
+      if (!plain) words.emplace_back("the values of the aggregates");
+      if (!where.empty()) words.emplace_back("HAVING");
+      out_.parts.insert(out_.parts.begin(),
+                        {fmt::format("{}", fmt::join(words, ", ")), "residue",
+                         "computed from the state of the groups when the view is read"});
     }
+    note_limit();
   }
 
   // ---- K.
@@ -588,8 +658,15 @@ class compiler final {
                                       [&](const auto& one) { return one.name == plan.columns[i]; });
       if (facts == known.end())
         throw error(errc::server_error, "a key column was lost: " + plan.columns[i]);
-      if (!facts->hashable)
-        throw not_incremental(construct::type_without_hash, facts->name + " " + facts->type);
+      if (!facts->hashable) {
+        const node* key = plan.expressions[i];
+        const PgQuery__ColumnRef* column = key == nullptr ? nullptr : column_ref(key);
+        const std::string name =
+            column == nullptr ? facts->name : std::string(string_of(column->fields[1]));
+        throw not_incremental(
+            construct::type_without_hash,
+            fmt::format("{} ({})", key == nullptr ? facts->name : print(key), facts->type), name);
+      }
       const bool never =
           plan.expressions[i] != nullptr && never_null(in_, query, plan.expressions[i]);
       out.traits.push_back({.nullable = !never, .fixed = facts->fixed_size});
@@ -612,7 +689,8 @@ class compiler final {
                         : fmt::format("CREATE INDEX ON {} (__mv_hash)", of.storage));
   }
 
-  void by_keys(const select_statement* query) {
+  void by_keys(const select_statement* query, const std::string& what = "the rows",
+               const std::string& why = {}) {
     select_statement* rows = copy(memory_, query);
     const residue_order order = order_of(in_, query_.tree, input_.facts);
     if (!is_set_operation(rows)) {
@@ -655,10 +733,11 @@ class compiler final {
       out_.stored[column.name] = quoted(column.name);
     }
     out_.view = finish_view(in_, query_.tree, order, columns, input_.parts.storage + " AS s", "");
-    out_.parts.push_back({"the rows", "K",
-                          fmt::format("those with the same {} as a change are made anew",
-                                      fmt::join(key_texts(plan), ", "))});
+    out_.parts.push_back({what, "K",
+                          fmt::format("those with the same {} as a change are made anew{}",
+                                      fmt::join(key_texts(plan), ", "), why)});
     out_.parts.insert(out_.parts.end(), plan.paths.begin(), plan.paths.end());
+    note_limit();
   }
 
   static texts key_texts(const key_plan& plan) {

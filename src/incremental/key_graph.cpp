@@ -132,7 +132,13 @@ node* key_graph::followed(const node* expression) const {
 }
 
 std::vector<followed_column> key_graph::add_query(const select_statement* query) {
-  if (!is_set_operation(query)) return add_block(query);
+  const std::size_t before = vertices_.size();
+  std::vector<followed_column> out = is_set_operation(query) ? add_branch(query) : add_block(query);
+  if (has_limit(query)) limited_.merge(vertices_since(before));
+  return out;
+}
+
+std::vector<followed_column> key_graph::add_branch(const select_statement* query) {
   if (next_branch_ == branches_.size()) branches_.push_back(0);
   const bool right = branches_[next_branch_++] == 1;
   // The names of the columns are those of the left branch.
@@ -298,8 +304,10 @@ void key_graph::add_in(const PgQuery__SubLink* sub, const std::vector<followed_c
     node* left = followed(tested[i]);
     node* right = columns[i].expression;
     if (left == nullptr || right == nullptr) continue;
-    if (!must_hold && (tested.size() > 1 || !cannot_be_null(left) || !cannot_be_null(right)))
+    if (!must_hold && (tested.size() > 1 || !cannot_be_null(left) || !cannot_be_null(right))) {
+      behind_null_.insert(scope.begin(), scope.end());
       continue;
+    }
     keep(make_equal(in_.memory, left, right), scope, true);
   }
 }

@@ -51,6 +51,13 @@ class key_graph final {
   [[nodiscard]] bool may_be_null(const std::string& vertex) const {
     return nulled_.contains(vertex);
   }
+  /// Below a LIMIT: which rows these give depends on all of them.
+  [[nodiscard]] bool limited(const std::string& vertex) const { return limited_.contains(vertex); }
+  [[nodiscard]] bool has_limited() const noexcept { return !limited_.empty(); }
+  /// In a subquery of IN that may also be NULL, so that its columns tie it to nothing.
+  [[nodiscard]] bool behind_null(const std::string& vertex) const {
+    return behind_null_.contains(vertex);
+  }
   /// Columns of subqueries in FROM that can be followed, by alias.
   [[nodiscard]] const std::map<std::string, std::vector<followed_column>>& derived() const {
     return derived_;
@@ -66,6 +73,7 @@ class key_graph final {
 
  private:
   std::vector<followed_column> add_query(const select_statement* query);
+  std::vector<followed_column> add_branch(const select_statement* query);
   std::vector<followed_column> add_block(const select_statement* query);
   void add_from(const node* item);
   void add_join(const PgQuery__JoinExpr* join);
@@ -90,6 +98,8 @@ class key_graph final {
   std::vector<followed_column> output_;
   std::map<std::string, std::vector<followed_column>> derived_;
   std::set<std::string> nulled_;
+  std::set<std::string> limited_;
+  std::set<std::string> behind_null_;
 };
 
 /// The expressions of GROUP BY, PARTITION BY and DISTINCT ON by which a key of this SELECT has to

@@ -10,7 +10,7 @@
 namespace matview::incremental {
 
 /// What keeps a query from being maintained incrementally. docs/incremental.md has a line for each
-/// (tests/unit/incremental_constructs_test.cpp).
+/// (tests/cli/explain_test.cpp), tests/pg/incremental_refusals_test.cpp a query for each.
 enum class construct {
   volatile_function,
   clock,
@@ -21,6 +21,9 @@ enum class construct {
   window_without_partition,
   limit_inside,
   foreign_table,
+  system_table,
+  subscribed_table,
+  only,
   temporary_table,
   materialized_view,
   row_security,
@@ -35,8 +38,11 @@ enum class construct {
   no_key,
   no_path,
   no_group,
+  grouping_sets,
+  null_in_subquery,
   type_without_hash,
   unknown_syntax,
+  too_large,
   reserved_name,
 };
 
@@ -56,13 +62,18 @@ struct construct_text {
 struct refusal {
   construct what;
   std::string detail;  ///< What it is in this query: a function's name, a table.
+  /// What stands in the text of the query: a function's, column's or table's name; empty where the
+  /// construct itself is enough to find it.
+  std::string name = {};
+  std::string alias = {};  ///< What tells it from others of that name, if anything does.
 };
 
 /// Ends the compilation of a query that cannot be maintained.
 class not_incremental final : public std::exception {
  public:
-  not_incremental(construct what, std::string detail)
-      : why_{what, std::move(detail)}, text_(why_.detail + ": " + std::string(text_of(what).why)) {}
+  not_incremental(construct what, std::string detail, std::string name = {}, std::string alias = {})
+      : why_{what, std::move(detail), std::move(name), std::move(alias)},
+        text_(why_.detail + ": " + std::string(text_of(what).why)) {}
 
   [[nodiscard]] const refusal& why() const noexcept { return why_; }
   [[nodiscard]] const char* what() const noexcept override { return text_.c_str(); }
