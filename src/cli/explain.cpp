@@ -91,6 +91,9 @@ std::string heading(const matview_explanation& told) {
     return possible ? "can be incremental, " + mechanism_of(told)
                     : std::string("cannot be incremental: it would be native");
   }
+  if (told.kind == view_kind::incremental && !possible) {
+    return fmt::format("{} is incremental, but cannot be any more", told.view);
+  }
   if (told.kind == view_kind::incremental) {
     return fmt::format("{} is incremental, {}", told.view, mechanism_of(told));
   }

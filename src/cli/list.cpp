@@ -22,17 +22,19 @@ void add_view(table& to, const matview_info& view) {
   const std::string concurrently = view.can_refresh_concurrently ? "yes" : "no";
   boost::json::value bytes;
   if (view.bytes) bytes = *view.bytes;
-  to.add({view.name, view.owner, populated, concurrently,
+  const std::string kind = view.kind == view_kind::incremental ? "incremental" : "native";
+  to.add({view.name, kind, view.owner, populated, concurrently,
           view.bytes ? pretty_bytes(*view.bytes) : "locked", view.comment},
          {{"name", view.name},
           {"schema", view.schema},
+          {"kind", kind},
           {"owner", view.owner},
           {"populated", view.populated},
           {"can_refresh_concurrently", view.can_refresh_concurrently},
           {"bytes", bytes},
           {"comment", view.comment}},
          {view.name, view.schema, view.owner, populated, concurrently,
-          view.bytes ? fmt::format("{}", *view.bytes) : "", view.comment});
+          view.bytes ? fmt::format("{}", *view.bytes) : "", view.comment, kind});
 }
 
 asio::awaitable<void> list_into(const list_options& options, table& into, bool& any) {
@@ -44,7 +46,13 @@ asio::awaitable<void> list_into(const list_options& options, table& into, bool& 
 exit_code list(const list_arguments& given, const context& with) {
   const list_options options{
       .database = with.options.database, .schema = given.schema, .log = with.screen.log()};
-  table found({{"NAME"}, {"OWNER"}, {"POPULATED"}, {"CONCURRENTLY"}, {"SIZE", true}, {"COMMENT"}});
+  table found({{"NAME"},
+               {"KIND"},
+               {"OWNER"},
+               {"POPULATED"},
+               {"CONCURRENTLY"},
+               {"SIZE", true},
+               {"COMMENT"}});
   bool any = false;
   run_interruptibly(with.screen, "listing", list_into(options, found, any));
   write_result(found.text(with.options.format));

@@ -177,11 +177,12 @@ std::string plain(const std::optional<microseconds>& length) {
 void add_row(table& to, const view_status& view, const std::vector<std::string>& said) {
   const std::string name = name_of(view);
   const std::string fresh(to_string(view.fresh));
-  to.add({name, fresh, shown_age(view), shown(took(view)), shown(usually(view)), shown_next(view),
-          shown_size(view), note_of(view, said)},
+  const std::string kind(kind_of(view));
+  to.add({name, kind, fresh, shown_age(view), shown(took(view)), shown(usually(view)),
+          shown_next(view), shown_size(view), note_of(view, said)},
          values_of(view),
          {name, fresh, plain(view.age), plain(took(view)), plain(usually(view)), shown_next(view),
-          view.bytes ? fmt::format("{}", *view.bytes) : "", note_of(view, {})});
+          view.bytes ? fmt::format("{}", *view.bytes) : "", note_of(view, {}), kind});
 }
 
 std::string shown_last(const view_status& view) {
@@ -237,6 +238,7 @@ exit_code status(const status_arguments& given, const context& with) {
     write_result(described(view).text(with.options.format, values_of(view)));
   } else {
     table rows({{"VIEW"},
+                {"KIND"},
                 {"FRESHNESS"},
                 {"AGE", true},
                 {"LAST", true},

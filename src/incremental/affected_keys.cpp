@@ -70,7 +70,10 @@ class planner final {
     std::vector<choice> choices = choices_in(graphs_.front());
     std::stable_sort(choices.begin(), choices.end(),
                      [this](const choice& a, const choice& b) { return worth(a) > worth(b); });
-    if (choices.empty()) throw not_incremental(construct::no_key, "the query");
+    if (choices.empty()) {
+      if (graphs_.front().has_limited()) throw not_incremental(construct::limit_inside, "LIMIT");
+      throw not_incremental(construct::no_key, "the query");
+    }
     refusal why{.what = construct::no_path, .detail = {}};
     for (const choice& one : choices) {
       if (std::optional<key_plan> plan = plan_for(one.members, why)) return std::move(*plan);
@@ -88,7 +91,7 @@ class planner final {
       if (branches.empty()) return;
       branches.back() = 1;
     }
-    throw not_incremental(construct::unknown_syntax, "a query of more than 64 branches");
+    throw not_incremental(construct::too_large, "a query of more than 64 branches");
   }
 
   void add_candidate(node* own, const std::vector<followed_column>& output) {
@@ -289,12 +292,25 @@ class planner final {
   }
 
   refusal unreached(const key_graph& graph, const std::string& vertex) const {
+    const store::table_facts& table = *in_.query.scan_of(vertex)->table;
+    std::string shown = fmt::format("{}.{}", table.schema, table.name);
+    // orders_1 is the server's own name for a second orders.
+    if (!vertex.starts_with(table.name)) shown += fmt::format(" ({})", vertex);
+    if (graph.limited(vertex)) {
+      return {.what = construct::limit_inside, .detail = "LIMIT of " + shown};
+    }
+    if (graph.behind_null(vertex)) {
+      return {.what = construct::null_in_subquery,
+              .detail = std::move(shown),
+              .name = table.name,
+              .alias = vertex};
+    }
     const PgQuery__SubLink* sub = graph.sub_link_of(vertex);
     if (sub != nullptr && is_uncorrelated(select_of(sub->subselect))) {
       std::vector<std::string> tables;
       for (const std::string& alias : scans_in(in_, select_of(sub->subselect))) {
-        const store::table_facts& table = *in_.query.scan_of(alias)->table;
-        std::string name = table.schema + "." + table.name;
+        const store::table_facts& read = *in_.query.scan_of(alias)->table;
+        std::string name = read.schema + "." + read.name;
         if (std::find(tables.begin(), tables.end(), name) == tables.end()) {
           tables.push_back(std::move(name));
         }
@@ -304,10 +320,10 @@ class planner final {
               .sub_link = static_cast<std::size_t>(sub->location),
               .sub_links = in_.query.sub_links};
     }
-    const store::table_facts& table = *in_.query.scan_of(vertex)->table;
-    const std::string alias = vertex == table.name ? "" : fmt::format(" ({})", vertex);
     return {.what = construct::no_path,
-            .detail = fmt::format("{}.{}{}", table.schema, table.name, alias)};
+            .detail = std::move(shown),
+            .name = table.name,
+            .alias = vertex};
   }
 
   // Whether it names no column but its own.

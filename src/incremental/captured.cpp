@@ -15,15 +15,16 @@ void check_faults(const store::query_facts& facts) {
   for (const store::function_fault& fault : facts.faults) {
     switch (fault.what) {
       case kind::is_volatile:
-        throw not_incremental(construct::volatile_function, fault.name + "()");
+        throw not_incremental(construct::volatile_function, fault.name + "()", fault.name);
       case kind::clock:
-        throw not_incremental(construct::clock, fault.name);
+        throw not_incremental(construct::clock, fault.name, fault.name);
       case kind::session:
-        throw not_incremental(construct::session, fault.name);
+        throw not_incremental(construct::session, fault.name, fault.name);
       case kind::stable:
-        throw not_incremental(construct::stable_function, fault.name + "()");
+        throw not_incremental(construct::stable_function, fault.name + "()", fault.name);
       case kind::from_text:
-        throw not_incremental(construct::text_to_time, fault.name);
+        throw not_incremental(construct::text_to_time, "a cast from text to " + fault.name,
+                              fault.name);
     }
   }
 }
@@ -58,6 +59,7 @@ std::vector<captured_table> captured(const resolved_query& query) {
 
 std::variant<std::vector<captured_table>, refusal> captured_by(const store::query_facts& facts) {
   try {
+    check_faults(facts);
     arena memory;
     return captured(resolve(memory, facts));
   } catch (const not_incremental& no) {

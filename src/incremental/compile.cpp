@@ -8,6 +8,7 @@
 #include "incremental/captured.hpp"
 #include "incremental/explanation.hpp"
 #include "incremental/linear_rows.hpp"
+#include "incremental/notes.hpp"
 #include "incremental/residue.hpp"
 #include "incremental/resolve.hpp"
 #include "incremental/statement.hpp"
@@ -37,6 +38,7 @@ class compiler final {
 
   compiled_view run() {
     out_.tables = captured(query_);
+    out_.notes = notes_of(in_);
     for (std::size_t i = 0; i < out_.tables.size(); ++i) {
       const std::int64_t oid = out_.tables[i].table->oid;
       bits_[oid] = static_cast<int>(i);
@@ -44,7 +46,7 @@ class compiler final {
       logs_[oid] = log == input_.parts.logs.end() ? static_cast<int>(i) + 1 : log->second;
     }
     if (out_.tables.size() > 30) {  // The bits of a mask.
-      throw not_incremental(construct::unknown_syntax, "a query of more than 30 tables");
+      throw not_incremental(construct::too_large, "a query of more than 30 tables");
     }
     const select_statement* whole = query_.tree;
     top_ = without_order(in_, whole);
@@ -290,6 +292,33 @@ class compiler final {
     out_.parts.insert(out_.parts.end(), tables.begin(), tables.end());
   }
 
+  std::string joined_with(const store::table_facts& table,
+                          const std::vector<const select_statement*>& queries) const {
+    bool with_itself = false;
+    for (const select_statement* query : queries) {
+      for (const select_statement* one : union_branches(query)) {
+        const texts scans = scans_in(in_, one);
+        const auto here = std::count_if(scans.begin(), scans.end(), [&](const std::string& scan) {
+          return query_.scan_of(scan)->table == &table;
+        });
+        if (here > 0 && static_cast<std::size_t>(here) < scans.size()) {
+          return "its changed rows are joined with the new state of the other tables";
+        }
+        with_itself = with_itself || here > 1;
+      }
+    }
+    return with_itself ? "its changed rows are joined with its own new state"
+                       : "its changed rows are all that is read";
+  }
+
+  // Each with a FROM of its own; those in FROM are counted with what they are joined with.
+  static std::vector<const select_statement*> union_branches(const select_statement* query) {
+    if (!is_set_operation(query)) return {query};
+    std::vector<const select_statement*> out = union_branches(query->larg);
+    for (const select_statement* one : union_branches(query->rarg)) out.push_back(one);
+    return out;
+  }
+
   void finish_storage(const keyed_storage& storage, const std::string& before,
                       const std::string& changes, const std::string& rows, const std::string& all) {
     out_.source = storage_source(storage, rows);
@@ -315,8 +344,9 @@ class compiler final {
     std::vector<std::vector<std::size_t>> sets;  // Of keys; empty without grouping sets.
     aggregate_state state;
     std::vector<node*> calls;
-    std::string why_not;  // Why the state cannot be updated.
-    texts types;          // Of keys, totals and extremes.
+    std::string why_not;            // Why the state cannot be updated.
+    const node* culprit = nullptr;  // The aggregate that it is said of.
+    texts types;                    // Of keys, totals and extremes.
   };
 
   grouping read_groups() {
@@ -329,7 +359,10 @@ class compiler final {
     const auto read = [&](node* expression) {
       for (node* call : aggregates_in(in_, expression)) {
         out.calls.push_back(call);
-        if (const auto why = add_to_state(in_, call, out.state)) out.why_not = *why;
+        if (const auto why = add_to_state(in_, call, out.state)) {
+          out.why_not = *why;
+          out.culprit = call;
+        }
       }
       if (has_sub_link(expression)) out.why_not = "a subquery stands beside the aggregates";
     };
@@ -391,6 +424,9 @@ class compiler final {
     const bool exact = type == "bigint" || type == "numeric" || type.starts_with("numeric(");
     if (!small && !exact) {
       by.why_not = fmt::format("sums of {} are not exact, so that they cannot be updated", type);
+      for (const node* call : by.calls) {
+        if (same(argument_of(in_, call), of.of)) by.culprit = call;
+      }
     }
     for (const node* call : averaged(by.calls)) {
       if (type == "numeric" && same(argument_of(in_, call), of.of)) {
@@ -414,8 +450,8 @@ class compiler final {
     keyed_storage storage;
     if (by.why_not.empty()) storage = storage_of(by);
     if (!by.why_not.empty()) {
-      const bool one_row = by.keys.empty();
-      if (one_row) throw not_incremental(construct::no_group, by.why_not);
+      if (!by.sets.empty()) throw not_incremental(construct::grouping_sets, by.why_not);
+      if (by.keys.empty()) throw no_group(by);
       by_keys("the groups", "because " + by.why_not);
       return;
     }
@@ -432,6 +468,15 @@ class compiler final {
     }
     out_.unique_rows = true;
     group_view(by, storage);
+  }
+
+  not_incremental no_group(const grouping& by) const {
+    if (by.culprit == nullptr) return {construct::no_group, by.why_not};
+    const PgQuery__FuncCall* call = func_call(by.culprit);
+    const PgQuery__ColumnRef* of = call->n_args > 0 ? column_ref(call->args[0]) : nullptr;
+    return {construct::no_group, by.why_not,
+            std::string(string_of(call->funcname[call->n_funcname - 1])),
+            of == nullptr ? std::string() : std::string(string_of(of->fields[of->n_fields - 1]))};
   }
 
   bool try_groups_by_keys(const std::string& nonlinear) {
@@ -502,7 +547,9 @@ class compiler final {
 
   // Mechanism D.
   void rows_below(const grouping& by, const keyed_storage& storage, const std::string& nonlinear) {
-    if (!by.sets.empty()) throw not_incremental(construct::no_key, "GROUPING SETS over this");
+    if (!by.sets.empty()) {
+      throw not_incremental(construct::grouping_sets, "over outer joins or subqueries");
+    }
     select_statement* below = group_branch(by, 0);
     out_.mechanism = "D";
     const key_plan plan = plan_keys(in_, below, bits_, logs_);
@@ -598,8 +645,15 @@ class compiler final {
                                       [&](const auto& one) { return one.name == plan.columns[i]; });
       if (facts == known.end())
         throw error(errc::server_error, "a key column was lost: " + plan.columns[i]);
-      if (!facts->hashable)
-        throw not_incremental(construct::type_without_hash, facts->name + " " + facts->type);
+      if (!facts->hashable) {
+        const node* key = plan.expressions[i];
+        const PgQuery__ColumnRef* column = key == nullptr ? nullptr : column_ref(key);
+        const std::string name =
+            column == nullptr ? facts->name : std::string(string_of(column->fields[1]));
+        throw not_incremental(
+            construct::type_without_hash,
+            fmt::format("{} ({})", key == nullptr ? facts->name : print(key), facts->type), name);
+      }
       const bool never =
           plan.expressions[i] != nullptr && never_null(in_, query, plan.expressions[i]);
       out.traits.push_back({.nullable = !never, .fixed = facts->fixed_size});

@@ -138,12 +138,19 @@ node* key_graph::followed(const node* expression) const {
 
 std::vector<followed_column> key_graph::add_query(const select_statement* query,
                                                   vertex_set needed_by) {
-  // An aggregate yields its row without any row below, and of EXCEPT no branch is needed for sure.
+  // An aggregate yields its row without any row below; of a set operation no branch is needed for
+  // sure.
   const bool from_nothing =
-      is_set_operation(query) ||
-      (groups(in_, query) && (query->n_group_clause == 0 || has_grouping_sets(query)));
+      groups(in_, query) && (query->n_group_clause == 0 || has_grouping_sets(query));
   if (from_nothing) needed_by.clear();
-  if (!is_set_operation(query)) return add_block(query, needed_by);
+  const std::size_t before = vertices_.size();
+  std::vector<followed_column> out =
+      is_set_operation(query) ? add_branch(query) : add_block(query, needed_by);
+  if (has_limit(query)) limited_.merge(vertices_since(before));
+  return out;
+}
+
+std::vector<followed_column> key_graph::add_branch(const select_statement* query) {
   if (next_branch_ == branches_.size()) branches_.push_back(0);
   const bool right = branches_[next_branch_++] == 1;
   // The names of the columns are those of the left branch.
@@ -320,8 +327,10 @@ void key_graph::add_in(const PgQuery__SubLink* sub, const std::vector<followed_c
     node* left = followed(tested[i]);
     node* right = columns[i].expression;
     if (left == nullptr || right == nullptr) continue;
-    if (!must_hold && (tested.size() > 1 || !cannot_be_null(left) || !cannot_be_null(right)))
+    if (!must_hold && (tested.size() > 1 || !cannot_be_null(left) || !cannot_be_null(right))) {
+      behind_null_.insert(scope.begin(), scope.end());
       continue;
+    }
     keep(make_equal(in_.memory, left, right), scope, true);
   }
 }

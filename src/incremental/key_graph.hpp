@@ -59,6 +59,13 @@ class key_graph final {
     const auto found = sub_links_.find(vertex);
     return found == sub_links_.end() ? nullptr : found->second;
   }
+  /// Below a LIMIT: which rows these give depends on all of them.
+  [[nodiscard]] bool limited(const std::string& vertex) const { return limited_.contains(vertex); }
+  [[nodiscard]] bool has_limited() const noexcept { return !limited_.empty(); }
+  /// In a subquery of IN that may also be NULL, so that its columns tie it to nothing.
+  [[nodiscard]] bool behind_null(const std::string& vertex) const {
+    return behind_null_.contains(vertex);
+  }
   /// Columns of subqueries in FROM that can be followed, by alias.
   [[nodiscard]] const std::map<std::string, std::vector<followed_column>>& derived() const {
     return derived_;
@@ -77,6 +84,7 @@ class key_graph final {
 
   // `needed_by` are vertices outside that have a part in a row only if this yields one.
   std::vector<followed_column> add_query(const select_statement* query, vertex_set needed_by);
+  std::vector<followed_column> add_branch(const select_statement* query);
   std::vector<followed_column> add_block(const select_statement* query,
                                          const vertex_set& needed_by);
   void add_from(const node* item, const vertex_set& needed_by);
@@ -104,6 +112,8 @@ class key_graph final {
   std::map<std::string, std::vector<followed_column>> derived_;
   std::set<std::string> nulled_;
   std::map<std::string, const PgQuery__SubLink*> sub_links_;
+  std::set<std::string> limited_;
+  std::set<std::string> behind_null_;
 };
 
 /// The expressions of GROUP BY, PARTITION BY and DISTINCT ON by which a key of this SELECT has to

@@ -11,7 +11,7 @@
 namespace matview::incremental {
 
 /// What keeps a query from being maintained incrementally. docs/incremental.md has a line for each
-/// (tests/unit/incremental_constructs_test.cpp).
+/// (tests/cli/explain_test.cpp), tests/pg/incremental_refusals_test.cpp a query for each.
 enum class construct {
   volatile_function,
   clock,
@@ -22,6 +22,9 @@ enum class construct {
   window_without_partition,
   limit_inside,
   foreign_table,
+  system_table,
+  subscribed_table,
+  only,
   temporary_table,
   materialized_view,
   row_security,
@@ -37,8 +40,11 @@ enum class construct {
   no_path,
   uncorrelated_subquery,
   no_group,
+  grouping_sets,
+  null_in_subquery,
   type_without_hash,
   unknown_syntax,
+  too_large,
   reserved_name,
 };
 
@@ -58,6 +64,10 @@ struct construct_text {
 struct refusal {
   construct what;
   std::string detail;  ///< What it is in this query: a function's name, a table.
+  /// What stands in the text of the query: a function's, column's or table's name; empty where the
+  /// construct itself is enough to find it.
+  std::string name = {};
+  std::string alias = {};  ///< What tells it from others of that name, if anything does.
   /// If it is about a subquery in an expression: which one of how many, as they stand in the query.
   std::size_t sub_link = 0;  ///< From 1.
   std::size_t sub_links = 0;
@@ -66,8 +76,11 @@ struct refusal {
 /// Ends the compilation of a query that cannot be maintained.
 class not_incremental final : public std::exception {
  public:
-  not_incremental(construct what, std::string detail)
-      : not_incremental(refusal{.what = what, .detail = std::move(detail)}) {}
+  not_incremental(construct what, std::string detail, std::string name = {}, std::string alias = {})
+      : not_incremental(refusal{.what = what,
+                                .detail = std::move(detail),
+                                .name = std::move(name),
+                                .alias = std::move(alias)}) {}
   explicit not_incremental(refusal why)
       : why_(std::move(why)), text_(why_.detail + ": " + std::string(text_of(why_.what).why)) {}
 

@@ -1,5 +1,7 @@
 #include "incremental/resolve.hpp"
 
+#include <matview/error.hpp>
+
 #include "incremental/refusal.hpp"
 #include <fmt/format.h>
 
@@ -34,7 +36,7 @@ class inliner final {
   inliner(arena& in, const store::query_facts& facts) : in_(in), facts_(facts) {}
 
   void run(select_statement* query, with_queries seen, int depth) const {
-    if (depth > 200) throw not_incremental(construct::unknown_syntax, "a query nested too deeply");
+    if (depth > 200) throw not_incremental(construct::too_large, "a query nested too deeply");
     if (query->with_clause != nullptr) {
       if (query->with_clause->recursive != 0) {
         for (std::size_t i = 0; i < query->with_clause->n_ctes; ++i) {
@@ -91,7 +93,13 @@ class inliner final {
     } else {
       const auto found = facts_.tables.find({table->schemaname, table->relname});
       if (found == facts_.tables.end() || found->second.kind != 'v') return;
-      query = parse_query(in_, found->second.query);
+      try {
+        query = parse_query(in_, found->second.query);
+      } catch (const error&) {
+        throw not_incremental(construct::unknown_syntax,
+                              fmt::format("the view {}.{}", table->schemaname, table->relname),
+                              table->relname);
+      }
       number_sub_links(query, false);
       run(query, {}, depth + 1);
     }
@@ -268,14 +276,19 @@ class resolver final {
   }
 
   void table_item(PgQuery__RangeVar* table, scope& to) {
-    if (table->inh == 0) throw not_incremental(construct::unknown_syntax, "ONLY");
+    if (table->inh == 0) throw not_incremental(construct::only, "ONLY", table->relname);
     const std::string written = table->alias != nullptr ? table->alias->aliasname : table->relname;
-    const auto found = facts_.tables.find({table->schemaname, table->relname});
-    if (found == facts_.tables.end()) {
-      throw not_incremental(construct::unknown_syntax, fmt::format("the table {}", table->relname));
+    std::string schema = table->schemaname;
+    if (schema.empty()) schema = implicit_schema(table->relname);
+    const auto found = facts_.tables.find({schema, table->relname});
+    // PostgreSQL notes no dependency on its own catalogs.
+    if (found == facts_.tables.end() || schema == "pg_catalog" || schema == "information_schema") {
+      throw not_incremental(construct::system_table,
+                            fmt::format("the table {}.{}", schema, table->relname), table->relname,
+                            written);
     }
     const store::table_facts& facts = found->second;
-    check(facts);
+    check(facts, written);
     std::vector<std::string> names;
     names.reserve(facts.columns.size());
     for (const store::column_facts& column : facts.columns) names.push_back(column.name);
@@ -292,16 +305,32 @@ class resolver final {
     out_.scans.push_back(std::move(occurrence));
   }
 
-  static void check(const store::table_facts& table) {
+  // The two that are looked into whatever the search_path is.
+  std::string implicit_schema(std::string_view name) const {
+    for (const auto& [known, table] : facts_.tables) {
+      if (known.second == name && table.persistence == 't') return known.first;
+    }
+    return "pg_catalog";
+  }
+
+  static void check(const store::table_facts& table, const std::string& alias) {
     const std::string shown = fmt::format("the {} {}.{}",
                                           table.kind == 'f'   ? "foreign table"
                                           : table.kind == 'm' ? "materialized view"
                                                               : "table",
                                           table.schema, table.name);
-    if (table.kind == 'f') throw not_incremental(construct::foreign_table, shown);
-    if (table.kind == 'm') throw not_incremental(construct::materialized_view, shown);
-    if (table.persistence == 't') throw not_incremental(construct::temporary_table, shown);
-    if (table.row_security) throw not_incremental(construct::row_security, shown);
+    const auto refuse = [&](construct what, const std::string& more = {}) {
+      throw not_incremental(what, shown + more, table.name, alias);
+    };
+    if (table.kind == 'f') refuse(construct::foreign_table);
+    if (!table.foreign_below.empty()) {
+      refuse(construct::foreign_table,
+             ", to which the foreign " + table.foreign_below + " belongs");
+    }
+    if (table.kind == 'm') refuse(construct::materialized_view);
+    if (table.persistence == 't') refuse(construct::temporary_table);
+    if (table.row_security) refuse(construct::row_security);
+    if (table.subscribed && !table.owned) refuse(construct::subscribed_table);
   }
 
   void function_item(PgQuery__RangeFunction* function, scope& to) {
@@ -330,7 +359,7 @@ class resolver final {
       const auto found = item.columns.find(name);
       if (found != item.columns.end()) return copy(in_, found->second);
     }
-    throw not_incremental(construct::unknown_syntax, fmt::format("USING ({})", name));
+    refuse_column("", name);
   }
 
   void join_item(PgQuery__JoinExpr* join, scope& to) {
@@ -414,8 +443,8 @@ class resolver final {
   node* meant(const PgQuery__ColumnRef* column, const scope& here) {
     const node* last = column->fields[column->n_fields - 1];
     if (last->node_case == PG_QUERY__NODE__NODE_A_STAR || column->n_fields > 2) {
-      throw not_incremental(construct::whole_row,
-                            fmt::format("{}.*", string_of(column->fields[0])));
+      const std::string alias(string_of(column->fields[0]));
+      throw not_incremental(construct::whole_row, alias + ".*", alias);
     }
     const std::string name(string_of(last));
     for (const scope* level = &here; level != nullptr; level = level->outer) {
@@ -435,8 +464,9 @@ class resolver final {
 
   [[noreturn]] static void refuse_column(const std::string& alias, const std::string& name) {
     const std::string shown = alias.empty() ? name : alias + "." + name;
-    if (system_columns.contains(name)) throw not_incremental(construct::system_column, shown);
-    throw not_incremental(construct::virtual_column, shown);
+    if (system_columns.contains(name))
+      throw not_incremental(construct::system_column, shown, name, alias);
+    throw not_incremental(construct::virtual_column, shown, name, alias);
   }
 
   arena& in_;
@@ -465,7 +495,7 @@ resolved_query resolve(arena& in, const store::query_facts& facts) {
   out.output = resolver(in, facts, out).query(out.tree, nullptr);
   for (const store::column_facts& column : facts.output) {
     if (column.name.starts_with("__mv")) {
-      throw not_incremental(construct::reserved_name, column.name);
+      throw not_incremental(construct::reserved_name, column.name, column.name);
     }
   }
   return out;

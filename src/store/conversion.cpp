@@ -116,6 +116,7 @@ asio::awaitable<relation_traits> read_traits(pg::connection& on, std::string quo
             "matview.incremental i WHERE i.view::pg_catalog.oid = pg_catalog.to_regclass($1)"
           : "SELECT pg_catalog.pg_get_viewdef(pg_catalog.to_regclass($1)::pg_catalog.oid)";
   const pg::result query = co_await on.query(query_sql, one);
+  if (query.rows() == 0 || query.is_null(0, 0)) throw error(definition_gone(quoted));
   out.query = query.string(0, 0);
   const pg::result grants = co_await on.query(std::string(grants_sql), one);
   out.grants.reserve(static_cast<std::size_t>(grants.rows()));

@@ -37,7 +37,8 @@ constexpr const char* orphans_sql = R"(
       OR (i.watermark IS NULL AND i.last_refresh < pg_catalog.clock_timestamp() - interval '1 hour'
           AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = i.view::pg_catalog.oid
                          AND c.relnamespace = 'matview'::pg_catalog.regnamespace))
-   ORDER BY i.id FOR UPDATE SKIP LOCKED)";
+   -- Those that are made from others first.
+   ORDER BY i.id DESC FOR UPDATE SKIP LOCKED)";
 
 std::vector<pg::parameter> of(int id) {
   std::vector<pg::parameter> out;
@@ -99,6 +100,53 @@ asio::awaitable<int> discard_orphans(pg::connection& on) {
     co_await discard_incremental(on, id);
   }
   co_return found.rows();
+}
+
+asio::awaitable<std::vector<std::string>> without_definition(pg::connection& on) {
+  const pg::result found = co_await on.query(
+      "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM matview.incremental i "
+      "JOIN pg_catalog.pg_class c ON c.oid = i.view::pg_catalog.oid "
+      "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE NOT EXISTS ("
+      "SELECT FROM pg_catalog.pg_class d WHERE d.oid = i.definition::pg_catalog.oid) ORDER BY "
+      "i.id");
+  std::vector<std::string> out;
+  out.reserve(static_cast<std::size_t>(found.rows()));
+  for (int row = 0; row < found.rows(); ++row) out.push_back(found.string(row, 0));
+  co_return out;
+}
+
+asio::awaitable<std::string> named_by_users(pg::connection& on, std::string text) {
+  constexpr std::string_view prefix = "matview.definition_";
+  if (text.find(prefix) == std::string::npos) co_return text;
+  // The longer numbers first: 12 begins like 1.
+  const pg::result found = co_await on.query(
+      "SELECT i.id, pg_catalog.format('%I.%I', n.nspname, c.relname) FROM matview.incremental i "
+      "JOIN pg_catalog.pg_class c ON c.oid = i.view::pg_catalog.oid "
+      "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY i.id DESC");
+  for (int row = 0; row < found.rows(); ++row) {
+    const std::string part = std::string(prefix) + found.string(row, 0);
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at)) {
+      text.replace(at, part.size(), found.string(row, 1));
+      at += found.text(row, 1).size();
+    }
+  }
+  co_return text;
+}
+
+asio::awaitable<bool> is_captured(pg::connection& on, int id) {
+  const pg::result found = co_await on.query(
+      "SELECT fingerprint IS NOT NULL FROM matview.incremental WHERE id = $1::pg_catalog.int4",
+      of(id));
+  co_return found.rows() == 1 && found.boolean(0, 0);
+}
+
+error definition_gone(std::string_view quoted) {
+  return {errc::server_error,
+          fmt::format("the query of {} is gone: something that it reads was dropped with CASCADE",
+                      quoted),
+          {.sqlstate = "55000",
+           .hint = "it still shows what it held; drop it, and create it again once its tables are "
+                   "there"}};
 }
 
 asio::awaitable<std::optional<int>> incremental_id(pg::connection& on, std::string quoted) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "pg/connection.hpp"
+#include <matview/error.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -59,6 +60,18 @@ asio::awaitable<void> discard_incremental(pg::connection& on, int id);
 /// Discards what views have left that were dropped without this library, or with CASCADE, or whose
 /// creation was cut off an hour ago or earlier.
 asio::awaitable<int> discard_orphans(pg::connection& on);
+
+/// The views, as SQL takes them, whose query is gone: what it reads was dropped with CASCADE.
+asio::awaitable<std::vector<std::string>> without_definition(pg::connection& on);
+
+/// `text` with each matview.definition_<id> called by the view that it is the query of.
+asio::awaitable<std::string> named_by_users(pg::connection& on, std::string text);
+
+/// Whether all changes of its tables are captured since it was last filled.
+asio::awaitable<bool> is_captured(pg::connection& on, int id);
+
+/// A view whose query is gone cannot be refreshed, verified or converted any more.
+[[nodiscard]] error definition_gone(std::string_view quoted);
 
 /// The number of the incremental view of this name, quoted, if it is one.
 asio::awaitable<std::optional<int>> incremental_id(pg::connection& on, std::string quoted);

@@ -66,9 +66,18 @@ select c.oid::pg_catalog.int8, n.nspname, c.relname, c.relkind, c.relpersistence
        greatest(case when c.relkind = 'p' then (
          select sum(greatest(l.reltuples, 0)) from pg_catalog.pg_partition_tree(c.oid) p
            join pg_catalog.pg_class l on l.oid = p.relid) else c.reltuples end, 0)::pg_catalog.float8,
-       case when c.relkind = 'v' then pg_catalog.pg_get_viewdef(c.oid) end
+       case when c.relkind = 'v' then pg_catalog.pg_get_viewdef(c.oid) end,
+       pg_catalog.pg_has_role(c.relowner, 'USAGE'), coalesce(below.far, ''), below.subscribed
   from reached r join pg_catalog.pg_class c on c.oid = r.oid
-  join pg_catalog.pg_namespace n on n.oid = c.relnamespace)";
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ cross join lateral (
+   with recursive family(oid) as (
+     select c.oid union
+     select i.inhrelid from family f join pg_catalog.pg_inherits i on i.inhparent = f.oid)
+   select min(k.relname) filter (where k.relkind = 'f' and k.oid <> c.oid) as far,
+          pg_catalog.bool_or(s.srrelid is not null) as subscribed
+     from family f join pg_catalog.pg_class k on k.oid = f.oid
+     left join pg_catalog.pg_subscription_rel s on s.srrelid = f.oid) below)";
 
 constexpr std::string_view columns_sql = R"(
 select a.attrelid::pg_catalog.int8, a.attname, {}, a.attnotnull, a.attgenerated = 'v'
@@ -217,7 +226,7 @@ void add_function(query_facts& to, const pg::result& row, int at) {
     to.faults.push_back({word, clock ? kind::clock : kind::session});
     return;
   }
-  if (what == "cast") return to.faults.push_back({"a cast from text to " + name, kind::from_text});
+  if (what == "cast") return to.faults.push_back({name, kind::from_text});
   if (what == "aggregate") to.aggregates.insert(name);
   const std::string_view volatility = row.text(at, 2);
   const bool ours = row.boolean(at, 3);  // PostgreSQL's own.
@@ -260,7 +269,10 @@ asio::awaitable<query_facts> read_query_facts(pg::connection& on, std::int64_t v
                                       .rows = std::stod(listed.string(row, 9)),
                                       .columns = {},
                                       .primary_key = {},
-                                      .query = listed.string(row, 10)};
+                                      .query = listed.string(row, 10),
+                                      .owned = listed.boolean(row, 11),
+                                      .foreign_below = listed.string(row, 12),
+                                      .subscribed = listed.boolean(row, 13)};
   }
   static const std::string columns =
       std::string(reached) +

@@ -34,12 +34,16 @@ struct table_facts {
   double rows = 0;  ///< As far as the planner knows.
   std::vector<column_facts> columns;
   std::vector<std::string> primary_key;
-  std::string query;  ///< Of a plain view: its query, every name with its schema.
+  std::string query;          ///< Of a plain view: its query, every name with its schema.
+  bool owned = false;         ///< This role has the rights of its owner.
+  std::string foreign_below;  ///< A foreign table that is its partition or inherits from it.
+  bool subscribed = false;    ///< Logical replication writes into it, or into a table below it.
 };
 
 /// A function, operator or value in the query whose result is not made from its arguments alone.
 struct function_fault {
-  std::string name;  ///< As one writes it: `now`, `my.function`, `CURRENT_DATE`.
+  std::string
+      name;  ///< As one writes it: `now`, `my.function`, `CURRENT_DATE`; of from_text the type.
   enum class kind { is_volatile, clock, session, stable, from_text } what = kind::is_volatile;
 };
 

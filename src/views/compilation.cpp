@@ -22,6 +22,12 @@ asio::awaitable<store::query_facts> facts_of(pg::connection& on, std::int64_t vi
 asio::awaitable<compilation> compile_on(pg::connection& on, store::query_facts facts,
                                         incremental::view_parts parts) {
   compilation out{std::move(facts), incremental::refusal{}};
+  // What is refused anyhow need not be planned, and sometimes cannot: a foreign table for one.
+  const auto captured = incremental::captured_by(out.facts);
+  if (const auto* refusal = std::get_if<incremental::refusal>(&captured)) {
+    out.result = *refusal;
+    co_return out;
+  }
   incremental::compile_input input{.facts = out.facts, .parts = std::move(parts)};
   const auto planned = co_await on.run("EXPLAIN (FORMAT JSON) " + out.facts.query);
   input.coarse_groups = incremental::has_coarse_groups(planned.back().string(0, 0), out.facts);

@@ -98,8 +98,12 @@ asio::awaitable<convert_report> convert_on(pg::connection& on, identifier name,
                 fmt::format("there is no materialized view {}", name.quoted()),
                 {.hint = "matview list shows those there are; names are case-sensitive"});
   }
-  const store::relation_traits old =
+  store::relation_traits old =
       co_await store::read_traits(on, std::string(there->quoted), there->incremental);
+  for (std::string& one : old.dependents) {
+    std::string named = co_await store::named_by_users(on, std::string(one));
+    one = std::move(named);
+  }
   check(old, *there, options);
   convert_report out = lost_and_kept(old);
   const std::string fresh = old.schema + "." + beside(old);

@@ -86,6 +86,28 @@ asio::awaitable<prepared_view> prepare_in(pg::transaction& in, const std::string
   co_return out;
 }
 
+// PostgreSQL refuses a definition that reads a temporary table without saying which; a temporary
+// view may.
+asio::awaitable<std::optional<incremental::refusal>> temporary_table(
+    pg::connection& on, const create_request& request) {
+  pg::transaction in(on);
+  std::optional<incremental::refusal> out;
+  try {
+    const std::string query(request.query.text());
+    const auto made = co_await in.run(
+        "CREATE TEMPORARY VIEW matview_new AS " + query +
+        "\n; SELECT 'pg_temp.matview_new'::pg_catalog.regclass::pg_catalog.oid::pg_catalog.int8; "
+        "SET LOCAL search_path = ''");
+    const store::query_facts facts = co_await facts_of(on, made.at(1).integer(0, 0));
+    const auto captured = incremental::captured_by(facts);
+    if (const auto* refusal = std::get_if<incremental::refusal>(&captured)) out = *refusal;
+  } catch (const error&) {
+    out = std::nullopt;  // The server's own words will do.
+  }
+  co_await in.rollback();
+  co_return out;
+}
+
 // Undoes the first transaction.
 asio::awaitable<void> discard(pg::connection& on, int id) {
   const auto work = [id](pg::transaction& in) -> asio::awaitable<bool> {
@@ -158,6 +180,10 @@ asio::awaitable<incremental_creation> create_incremental(pg::connection& on,
     co_await attempted(on, tried, prepare);
   } catch (const error& failed) {
     failure = failed;
+  }
+  if (failure && failure->sqlstate() == "42P16" && on.usable()) {
+    refusal = co_await temporary_table(on, request);
+    if (refusal) failure = refused(*refusal, std::string(request.query.text()));
   }
   if (failure && refusal && request.options.kind == view_kind::automatic) {
     incremental_creation native;

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -37,8 +38,23 @@ drop_request checked(std::string_view name, drop_options options) {
 // Its own view first: what depends on it is told by its name.
 asio::awaitable<bool> drop_incremental(pg::transaction& in, const std::string& preamble,
                                        const store::relation& there, const drop_options& options) {
+  std::set<std::string> broken;  // Before: they are not ours to drop.
+  if (options.cascade) {
+    const std::vector<std::string> found = co_await store::without_definition(in.on());
+    broken.insert(found.begin(), found.end());
+  }
   co_await in.run(
       fmt::format("{}DROP VIEW {}{}", preamble, there.quoted, options.cascade ? " CASCADE" : ""));
+  // Of an incremental view that is made from it CASCADE has only dropped the query.
+  for (bool more = options.cascade; more;) {
+    more = false;
+    const std::vector<std::string> found = co_await store::without_definition(in.on());
+    for (const std::string& one : found) {
+      if (!broken.insert(one).second) continue;
+      co_await in.run(fmt::format("DROP VIEW {} CASCADE", one));
+      more = true;
+    }
+  }
   co_await store::discard_orphans(in.on());
   co_return true;
 }
@@ -61,7 +77,19 @@ asio::awaitable<bool> drop_on(pg::connection& on, const drop_request& request) {
   const auto work = [&](pg::transaction& in, const std::string& preamble) {
     return drop_in(in, preamble, request);
   };
-  co_return co_await attempted(on, tried, work);
+  std::optional<error> failure;
+  try {
+    const bool dropped = co_await attempted(on, tried, work);
+    co_return dropped;
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  if (failure->code() != errc::dependents_exist || !on.usable()) throw error(*failure);
+  std::string named = co_await store::named_by_users(on, std::string(failure->what()));
+  throw error(failure->code(), named,
+              {.sqlstate = failure->sqlstate(),
+               .hint = failure->hint(),
+               .connection_usable = failure->connection_usable()});
 }
 
 asio::awaitable<bool> drop_anywhere(std::optional<PGconn*> borrowed, std::string name,

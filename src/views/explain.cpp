@@ -137,6 +137,7 @@ asio::awaitable<matview_explanation> explain_view(pg::connection& on, identifier
                                   "pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
                                   "WHERE c.oid = {}::pg_catalog.regclass",
                                   definition, text::sql_literal(there->quoted)));
+  if (found.back().is_null(0, 0)) throw error(store::definition_gone(there->quoted));
   const text::select_query query = text::select_query::parse(found.back().text(0, 0));
   matview_explanation out = co_await explain_text(on, query);
   out.view = found.back().string(0, 1);

@@ -1,6 +1,7 @@
 #include "views/incremental_session.hpp"
 
 #include "store/catalog.hpp"
+#include "store/incremental.hpp"
 #include "text/quote.hpp"
 #include <matview/error.hpp>
 
@@ -19,7 +20,8 @@ constexpr const char* names_sql = R"(
          pg_catalog.format('matview.definition_%s', i.id),
          (SELECT pg_catalog.format('%I.%I', bn.nspname, b.relname)
             FROM pg_catalog.pg_class b JOIN pg_catalog.pg_namespace bn ON bn.oid = b.relnamespace
-           WHERE b.oid = l.base::pg_catalog.oid)
+           WHERE b.oid = l.base::pg_catalog.oid),
+         EXISTS (SELECT FROM pg_catalog.pg_class d WHERE d.oid = i.definition::pg_catalog.oid)
     FROM matview.incremental i
     JOIN pg_catalog.pg_class c ON c.oid = i.view::pg_catalog.oid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -57,6 +59,8 @@ asio::awaitable<incremental_names> names_of(pg::connection& on, identifier name)
                         .shown = found.string(0, 2),
                         .definition = found.string(0, 3),
                         .bases = {}};
+  const bool whole = found.boolean(0, 5);
+  if (!whole) throw error(store::definition_gone(out.quoted));
   out.bases.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) out.bases.push_back(found.string(row, 4));
   co_return out;

@@ -15,8 +15,10 @@ namespace matview::views {
 // Giving way: whoever asks for an exclusive lock makes all who come later wait behind the wish. So
 // it asks for a short time, lets them pass, and asks again.
 
-/// How long one try may wait for a lock when nobody has said otherwise.
-inline constexpr std::chrono::milliseconds one_wait{1'000};
+/// How long one try may wait for a lock when nobody has said otherwise. Shorter than the server's
+/// deadlock_timeout (1 s unless it is changed): where others wait for what we hold, it is we who
+/// give way, and not their transaction that is ended.
+inline constexpr std::chrono::milliseconds one_wait{750};
 
 /// How long it goes on trying.
 inline constexpr std::chrono::minutes all_waits{10};

@@ -64,6 +64,7 @@ asio::awaitable<void> note(pg::connection& on, const incremental_names& view,
   row.oid = oid.integer(0, 0);
   row.mode = report.mode;
   row.reason = report.reason;
+  row.bytes_after = report.bytes;
   row.started = refresh_record::time_point(std::chrono::microseconds(began));
   if (report.mode == refresh_mode::none) row.outcome = history_outcome::skipped;
   co_await store::remember(on, row, std::string());
@@ -91,6 +92,9 @@ asio::awaitable<std::vector<refresh_report>> refresh_in(pg::transaction& in,
     report.mode = mode_named(done.mode);
     report.reason = done.reason;
     report.incremental = true;
+    const auto size = co_await in.run(
+        fmt::format("SELECT pg_catalog.pg_total_relation_size('matview.storage_{}')", view.id));
+    report.bytes = size.back().integer(0, 0);
     out.push_back(watch.finished(std::move(report)));
   }
   // The history last: a refresh refuses to run behind what its own transaction has written.

@@ -1,5 +1,6 @@
 #include "pg/transaction.hpp"
 #include "store/incremental.hpp"
+#include "views/incremental_parts.hpp"
 #include "views/incremental_session.hpp"
 #include "views/session.hpp"
 #include "views/statements.hpp"
@@ -70,6 +71,12 @@ asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
     co_return made.mode != "none";
   };
   out.repaired = co_await pg::in_transaction(on, repair);
+  // What was missed may be missed again: an owner can have more captured than who made the view.
+  const bool captured = co_await store::is_captured(on, view.id);
+  if (!captured) {
+    co_await recompile(on, std::string(view.quoted));
+    out.repaired = co_await pg::in_transaction(on, repair);
+  }
   co_return out;
 }
 

@@ -127,6 +127,9 @@ TEST_F(incremental_cli, LivesItsWholeLife) {
   EXPECT_TRUE(contains(run({"refresh", "--all", "--atomic"}), "public.w"));
   EXPECT_TRUE(contains(run({"verify", "v", "w"}), "right"));
   EXPECT_TRUE(contains(run({"explain", "v"}), "public.v is incremental"));
+  EXPECT_TRUE(contains(run({"list"}), "\nv     incremental  ")) << run({"list"});
+  EXPECT_TRUE(contains(run({"status"}), "\npublic.v  incremental  ")) << run({"status"});
+  EXPECT_EQ(json_of(matview({"list", "--format", "json"})).at(0).at("kind"), "incremental");
   run({"index", "add", "v", "--columns", "a, n"});
   run({"drop", "w"});
   run({"convert", "v", "--to", "native", "--accept-losses"});

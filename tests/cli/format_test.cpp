@@ -31,8 +31,10 @@ TEST_F(CliFormat, ListsATableForPeople) {
   const auto listed = matview({"list"});
   EXPECT_EQ(listed.exit_code, 0);
   EXPECT_TRUE(listed.out.starts_with("NAME")) << listed.out;
-  EXPECT_TRUE(std::regex_search(listed.out, std::regex("\ndaily +\\w+ +yes +yes "))) << listed.out;
-  EXPECT_TRUE(std::regex_search(listed.out, std::regex("\nempty +\\w+ +no +no "))) << listed.out;
+  EXPECT_TRUE(std::regex_search(listed.out, std::regex("\ndaily +native +\\w+ +yes +yes ")))
+      << listed.out;
+  EXPECT_TRUE(std::regex_search(listed.out, std::regex("\nempty +native +\\w+ +no +no ")))
+      << listed.out;
 }
 
 TEST_F(CliFormat, GivesEachViewOneLineOfTheTable) {
@@ -58,8 +60,8 @@ TEST_F(CliFormat, ListsAnArrayOfObjectsAsJson) {
 TEST_F(CliFormat, ListsLinesWithTabsAndNoHeadingAsTsv) {
   const auto listed = matview({"list", "--format=tsv"});
   EXPECT_TRUE(std::regex_match(
-      listed.out, std::regex("daily\tpublic\t\\w+\tyes\tyes\t\\d+\tZürich\\\\tA\\\\nB\n"
-                             "empty\tpublic\t\\w+\tno\tno\t\\d+\t\n")))
+      listed.out, std::regex("daily\tpublic\t\\w+\tyes\tyes\t\\d+\tZürich\\\\tA\\\\nB\tnative\n"
+                             "empty\tpublic\t\\w+\tno\tno\t\\d+\t\tnative\n")))
       << listed.out;
 }
 

@@ -28,11 +28,11 @@ TEST_F(CliStatus, WithoutAHistoryShowsWhatTheCatalogKnowsAndSaysOnceWhyNoMore) {
   const auto done = matview({"status"});
   EXPECT_EQ(done.exit_code, 0) << done.err;
   EXPECT_TRUE(done.out.starts_with("VIEW")) << done.out;
-  for (const char* heading : {"FRESHNESS", "AGE", "LAST", "USUAL", "NEXT", "SIZE", "NOTE"}) {
+  for (const char* heading : {"KIND", "FRESHNESS", "AGE", "LAST", "USUAL", "NEXT", "SIZE", "NOTE"}) {
     EXPECT_TRUE(contains(done.out, heading)) << done.out;
   }
-  EXPECT_TRUE(contains(done.out, "\npublic.v  unknown")) << done.out;
-  EXPECT_TRUE(contains(done.out, "\npublic.w  stale")) << done.out;
+  EXPECT_TRUE(contains(done.out, "\npublic.v  native  unknown")) << done.out;
+  EXPECT_TRUE(contains(done.out, "\npublic.w  native  stale")) << done.out;
   EXPECT_TRUE(contains(done.out, "it holds no data")) << done.out;
   EXPECT_FALSE(contains(done.out, "no schema matview")) << done.out;
   EXPECT_TRUE(contains(done.err, "no schema matview")) << done.err;

@@ -141,64 +141,6 @@ TEST_F(Incremental, CoversWhatItPromises) {
   }
 }
 
-struct refused_query {
-  const char* construct;
-  const char* sql;
-};
-
-const std::vector<refused_query> refused_queries{
-    {"volatile_function", "SELECT id, random() AS x FROM r"},
-    {"clock", "SELECT id FROM r WHERE now() > '2024-01-01'"},
-    {"clock", "SELECT id, CURRENT_DATE AS d FROM r"},
-    {"session", "SELECT id, CURRENT_USER AS u FROM r"},
-    {"stable_function", "SELECT id, my_stable(x) AS x FROM r"},
-    {"text_to_time", "SELECT id, c::date AS d FROM s"},
-    {"recursive_cte",
-     "WITH RECURSIVE q AS (SELECT id, a FROM r UNION SELECT r.id, q.a FROM r JOIN q ON r.id = q.a) "
-     "SELECT * FROM q"},
-    {"window_without_partition", "SELECT id, row_number() OVER (ORDER BY x) AS n FROM r"},
-    {"materialized_view", "SELECT * FROM native_one"},
-    {"system_column", "SELECT id, ctid FROM r"},
-    {"whole_row", "SELECT id, r AS whole FROM r"},
-    {"tablesample", "SELECT id FROM r TABLESAMPLE BERNOULLI (10)"},
-    {"values_only", "VALUES (1), (2)"},
-    {"no_path", "SELECT r.id, s.id AS sid FROM r LEFT JOIN s ON true"},
-    // Between r and s there is nothing, since a row of t need not be there.
-    {"no_path",
-     "SELECT r.id, s.id AS sid FROM r CROSS JOIN s "
-     "WHERE NOT EXISTS (SELECT FROM t WHERE t.a = r.a AND t.d = s.id)"},
-    {"no_path",
-     "SELECT r.id, s.id AS sid, t.d FROM r CROSS JOIN s LEFT JOIN t ON t.a = r.a AND t.d = s.id"},
-    {"no_path",
-     "SELECT r.id, s.id AS sid, (SELECT max(d) FROM t WHERE t.a = r.a AND t.d = s.id) AS m "
-     "FROM r CROSS JOIN s"},
-    {"uncorrelated_subquery", "SELECT id, (SELECT sum(x) FROM r) AS total FROM s"},
-    {"no_key", "SELECT q.x FROM (SELECT x FROM r ORDER BY x, id LIMIT 3) q"},
-    {"no_group", "SELECT count(DISTINCT a) AS n FROM r"},
-    {"row_security", "SELECT id FROM guarded"},
-    {"reserved_name", "SELECT id AS __mv_id FROM r"},
-};
-
-TEST_F(Incremental, RefusesWithTheConstruct) {
-  db.execute(
-      "CREATE FUNCTION my_stable(int) RETURNS int STABLE LANGUAGE sql AS 'SELECT $1';"
-      "CREATE MATERIALIZED VIEW native_one AS SELECT 1 AS one;"
-      "CREATE TABLE guarded (id int)");
-  test_role owner(db, "reader");
-  for (const refused_query& one : refused_queries) {
-    if (std::string(one.construct) == "row_security") continue;  // Not for a superuser.
-    const matview_explanation told = explain_query(one.sql);
-    ASSERT_EQ(told.obstacles.size(), 1U) << one.sql;
-    EXPECT_EQ(told.obstacles.front().construct, one.construct) << one.sql;
-    EXPECT_FALSE(told.obstacles.front().instead.empty());
-    const error refusal = failure_of([&] { static_cast<void>(create("refused", one.sql)); });
-    EXPECT_EQ(refusal.code(), errc::invalid_select) << refusal.what();
-    EXPECT_FALSE(exists("refused"));
-  }
-  EXPECT_EQ(explain_query("SELECT id, random() AS x FROM r").obstacles.front().position, 12U);
-  EXPECT_EQ(db.query_one("SELECT count(*) FROM matview.incremental"), "0");
-}
-
 TEST_F(Incremental, AutoTakesNativeAndSaysWhy) {
   const refresh_report native =
       create_matview("v", "SELECT id, random() AS x FROM r", {.kind = view_kind::automatic});

@@ -162,6 +162,10 @@ BEGIN
       SELECT FROM pg_class AS k WHERE k.oid = ANY (members) AND k.relpersistence = 'u') THEN
     state := state || '|' || extract(epoch FROM pg_postmaster_start_time());
   END IF;
+  -- What replication writes fires other triggers.
+  IF EXISTS (SELECT FROM pg_subscription_rel AS s WHERE s.srrelid = ANY (members)) THEN
+    state := state || '|subscribed';
+  END IF;
   RETURN structure || ':' || md5(state);
 END
 $$;
@@ -236,6 +240,15 @@ CREATE FUNCTION matview.capture_fault(view integer) RETURNS text LANGUAGE sql ST
     JOIN pg_trigger AS p ON p.tgrelid = l.base AND starts_with(p.tgname, 'matview_')
     JOIN pg_trigger AS t ON t.tgparentid = p.oid AND t.tgenabled <> p.tgenabled
    WHERE c.view = capture_fault.view
+  UNION ALL
+  SELECT format('logical replication writes into %s, which is only captured for its owner', s.srrelid::regclass)
+    FROM matview.capture AS c
+    JOIN matview.change_log AS l ON l.id = c.log,
+    LATERAL matview.family(l.base) AS f (relid)
+    JOIN pg_subscription_rel AS s ON s.srrelid = f.relid
+   WHERE c.view = capture_fault.view AND NOT EXISTS (
+     SELECT FROM pg_trigger AS t WHERE t.tgrelid = f.relid AND t.tgenabled IN ('A', 'R')
+        AND starts_with(t.tgname, 'matview_') AND t.tgtype & 1 = 1)  -- for each row
   UNION ALL
   SELECT format('trigger %I of %s should not be there any more', s.name, s.relid::regclass)
     FROM matview.capture AS c, matview.stray_triggers(c.log) AS s
@@ -514,6 +527,18 @@ CREATE FUNCTION matview.row_estimate(base oid) RETURNS float8 LANGUAGE sql STABL
     FROM matview.family(base) AS f (relid) JOIN pg_class AS k ON k.oid = f.relid AND k.relkind = 'r'
 $$;
 
+-- What a view reads may have been dropped with CASCADE, which leaves the view itself as it was.
+CREATE FUNCTION matview.need_definition(definition oid, view regclass) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = need_definition.definition) THEN
+    RAISE EXCEPTION 'the query of % is gone: something that it reads was dropped with CASCADE', view
+      USING ERRCODE = '55000',
+      HINT = 'It still shows what it held; drop it, and create it again once its tables are there.';
+  END IF;
+END
+$$;
+
 -- NULL, or why a view cannot be filled by matview.swap().
 CREATE FUNCTION matview.swap_fault(view integer) RETURNS text LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
@@ -672,6 +697,7 @@ BEGIN
               LEFT JOIN matview.incremental AS s ON s.storage = l.base LEFT JOIN pg_class AS k ON k.oid = l.base
              WHERE c.view = v.id) AS x;
     IF gone THEN
+      PERFORM matview.need_definition(v.definition, view);
       mode := 'recompile';
       reason := 'a table that it is made from was dropped';
       RETURN;
@@ -691,8 +717,9 @@ BEGIN
         WHEN split_part(v.fingerprint, ':', 1) <> split_part(seen, ':', 1)
         THEN 'a table or function that it is made from was changed, or the database was restored'
         WHEN v.fingerprint IS NULL THEN 'changes were not captured completely'
-        ELSE 'a column, trigger or partition of a table that it is made from was changed, or the server was restarted'
+        ELSE 'a column, trigger, partition or subscription of a table that it is made from was changed, or the server was restarted'
         END);
+      PERFORM matview.need_definition(v.definition, view);
       IF wish <> 'full' AND (fault IS NOT NULL OR split_part(v.fingerprint, ':', 1) <> split_part(seen, ':', 1)) THEN
         mode := 'recompile';
         reason := because;
@@ -702,6 +729,9 @@ BEGIN
       SELECT format('TRUNCATE of %s', l.base) INTO because
         FROM matview.mark AS m JOIN matview.change_log AS l ON l.id = m.log
        WHERE m.log = ANY (logs) AND NOT pg_visible_in_snapshot(m.xid, v.watermark) LIMIT 1;
+    END IF;
+    IF because IS NOT NULL OR wish IN ('full', 'diff') THEN
+      PERFORM matview.need_definition(v.definition, view);
     END IF;
 
     IF because IS NULL AND wish IN ('auto', 'incremental') THEN

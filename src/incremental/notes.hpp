@@ -1,0 +1,13 @@
+#pragma once
+
+#include "incremental/blocks.hpp"
+
+#include <string>
+#include <vector>
+
+namespace matview::incremental {
+
+/// What the user of a view should know of what its query computes, as sentences.
+[[nodiscard]] std::vector<std::string> notes_of(const query_context& in);
+
+}  // namespace matview::incremental

@@ -1,0 +1,260 @@
+// Incremental views on servers of their own, which are killed in the middle of refreshes, lose what
+// unlogged tables held, and take part in logical replication.
+#include "pg/views_fixture.hpp"
+#include <matview/incremental.hpp>
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace matview::test {
+
+namespace {
+
+class IncrementalCrash : public testing::Test {
+ protected:
+  explicit IncrementalCrash(std::vector<std::string> settings = {})
+      : server(std::move(settings)), dice_(seed()) {
+    server.start();
+    configure({{"default", server.url()}});
+    RecordProperty("seed", std::to_string(seed()));
+  }
+  ~IncrementalCrash() override { configure({}); }
+
+  static refresh_report make(const std::string& name, const std::string& sql) {
+    return create_matview(name, sql, {.kind = view_kind::incremental});
+  }
+  static void expect_right(const std::string& view) {
+    const verify_report found = verify_matview(view);
+    EXPECT_TRUE(found.right()) << view << ": " << found.missing << " missing, " << found.unexpected
+                               << " unexpected, seed " << seed();
+  }
+  static unsigned seed() {
+    static const unsigned chosen = std::random_device{}();
+    return chosen;
+  }
+  std::chrono::microseconds any_time(std::chrono::microseconds below) {
+    return std::chrono::microseconds(
+        std::uniform_int_distribution<std::int64_t>(0, below.count())(dice_));
+  }
+  void execute(const std::string& sql) { session(server.url()).execute(sql); }
+  std::string one(const std::string& sql) { return session(server.url()).query_one(sql); }
+
+  // Once it has come back by itself.
+  bool accepts() {
+    return eventually([this] {
+      try {
+        return one("SELECT 1") == "1";
+      } catch (const std::runtime_error&) {
+        return false;
+      }
+    });
+  }
+
+  // Three views of the three mechanisms over enough rows that a refresh takes a while.
+  void make_views() {
+    execute(
+        "CREATE TABLE r (id int PRIMARY KEY, a int, x int);"
+        "CREATE TABLE s (a int PRIMARY KEY, name text);"
+        "INSERT INTO s SELECT i, 'n' || i FROM generate_series(0, 299) i;"
+        "INSERT INTO r SELECT i, i % 300, i FROM generate_series(1, 20000) i");
+    make("linear",
+         "SELECT s.name, count(*) AS n, sum(r.x) AS sx FROM r JOIN s USING (a) GROUP BY 1");
+    make("keyed", "SELECT r.id, r.x, s.name FROM r LEFT JOIN s USING (a)");
+    make("both", "SELECT count(*) AS n, sum(x) AS sx, max(x) AS mx FROM keyed WHERE name > 'n1'");
+  }
+  void change(int round) {
+    execute(
+        fmt::format("UPDATE r SET x = x + 1, a = (a + {0}) % 300 WHERE id % 3 = {0} % 3;"
+                    "DELETE FROM r WHERE id % 50 = {0}; DELETE FROM s WHERE a = {0};"
+                    "INSERT INTO r SELECT {0} * 100000 + i, i, i FROM generate_series(1, 200) i",
+                    round));
+  }
+  // Refreshes each view in turn until `end` has ended one of them.
+  template <class End>
+  void refresh_until_killed(End end) {
+    background refreshes([]() -> asio::awaitable<int> {
+      int done = 0;
+      for (const char* const view : {"linear", "keyed", "both"}) {
+        try {
+          co_await arefresh_matview(view);
+        } catch (const error&) {
+          co_return done;
+        }
+        ++done;
+      }
+      co_return done;
+    }());
+    std::this_thread::sleep_for(any_time(400ms));  // The very moment is what is tried.
+    end();
+    static_cast<void>(refreshes.get());
+  }
+  void expect_all_right_after_a_refresh() {
+    for (const char* const view : {"linear", "keyed", "both"}) {
+      refresh_matview(view);
+      expect_right(view);
+    }
+  }
+
+  private_server server;
+
+ private:
+  std::mt19937 dice_;
+};
+
+TEST_F(IncrementalCrash, BackendsKilledAtAnyMomentOfARefreshLeaveItRight) {
+  make_views();
+  for (int round = 1; round <= 6; ++round) {
+    change(round);
+    refresh_until_killed([this] {
+      session looking(server.url());
+      const rows backends = looking.query(
+          "SELECT pid FROM pg_stat_activity WHERE datname IS NOT NULL AND "
+          "application_name LIKE 'matview%'");
+      for (const auto& row : backends) ::kill(std::stoi(row.front()), SIGKILL);
+      // Until the server has noticed: then it ends all sessions and recovers.
+      EXPECT_TRUE(backends.empty() || eventually([&] {
+                    try {
+                      looking.execute("SELECT 1");
+                      return false;
+                    } catch (const std::runtime_error&) {
+                      return true;
+                    }
+                  }));
+    });
+    ASSERT_TRUE(accepts());
+    expect_all_right_after_a_refresh();
+  }
+}
+
+TEST_F(IncrementalCrash, AServerKilledInMidRefreshIsRightAfterTheNextOne) {
+  make_views();
+  for (int round = 1; round <= 6; ++round) {
+    change(round);
+    refresh_until_killed([this] { server.kill_now(); });
+    server.start();
+    expect_all_right_after_a_refresh();
+  }
+}
+
+TEST_F(IncrementalCrash, AnUnloggedTableIsEmptyAfterwardsAndTheNextRefreshFillsTheViewAnew) {
+  execute(
+      "CREATE UNLOGGED TABLE u (id int PRIMARY KEY, a int);"
+      "CREATE TABLE p (id int, a int) PARTITION BY RANGE (id);"
+      "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100);"
+      "CREATE UNLOGGED TABLE p2 PARTITION OF p FOR VALUES FROM (100) TO (200);"
+      "INSERT INTO u SELECT i, i % 3 FROM generate_series(1, 100) i;"
+      "INSERT INTO p SELECT i, i % 3 FROM generate_series(50, 149) i");
+  make("v", "SELECT a, count(*) AS n FROM u GROUP BY a");
+  make("w", "SELECT a, count(*) AS n FROM p GROUP BY a");
+  execute("DELETE FROM u WHERE id < 10; DELETE FROM p WHERE id > 140");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  EXPECT_EQ(refresh_matview("w").mode, refresh_mode::incremental);
+  server.kill_now();
+  server.start();
+  EXPECT_EQ(one("SELECT count(*) FROM u"), "0");
+  for (const char* const view : {"v", "w"}) {
+    const refresh_report done = refresh_matview(view);
+    EXPECT_EQ(done.mode, refresh_mode::diff);
+    EXPECT_TRUE(contains(done.reason, "the server was restarted")) << done.reason;
+    expect_right(view);
+  }
+  EXPECT_EQ(one("SELECT count(*) FROM v"), "0");
+  EXPECT_EQ(one("SELECT sum(n) FROM w"), "50");
+  execute("INSERT INTO u VALUES (1, 1)");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  expect_right("v");
+}
+
+class IncrementalSubscriber : public IncrementalCrash {
+ protected:
+  IncrementalSubscriber() : IncrementalCrash({"wal_level = logical"}) {
+    execute("CREATE DATABASE publisher");
+    there = std::make_unique<session>(with_parameter(server.url(), "dbname", "publisher"));
+    there->execute(
+        "CREATE TABLE r (id int PRIMARY KEY, a int);"
+        "INSERT INTO r SELECT i, i % 5 FROM generate_series(1, 100) i;"
+        "CREATE PUBLICATION all_of_it FOR TABLE r");
+    there->execute("SELECT pg_create_logical_replication_slot('matview_test', 'pgoutput')");
+    execute("CREATE TABLE r (id int PRIMARY KEY, a int)");
+  }
+  // Both are in one server: a subscription that makes its slot itself would wait for itself.
+  void subscribe() {
+    execute(
+        fmt::format("CREATE SUBSCRIPTION s CONNECTION '{}' PUBLICATION all_of_it WITH "
+                    "(create_slot = false, slot_name = 'matview_test')",
+                    with_parameter(server.url(), "dbname", "publisher")));
+  }
+  bool arrived() {
+    const std::string sum = "SELECT count(*) || ' ' || coalesce(sum(id * (a + 1)), 0) FROM r";
+    const std::string sent = there->query_one(sum);
+    return eventually([&] { return one(sum) == sent; });
+  }
+
+  std::unique_ptr<session> there;
+};
+
+TEST_F(IncrementalSubscriber, CapturesWhatReplicationWritesIfItsCreatorOwnsTheTable) {
+  make("v", "SELECT a, count(*) AS n FROM r GROUP BY a");
+  subscribe();
+  ASSERT_TRUE(arrived()) << server.log();
+  EXPECT_NE(refresh_matview("v").mode, refresh_mode::none);
+  EXPECT_EQ(one("SELECT sum(n) FROM v"), "100");
+  there->execute(
+      "UPDATE r SET a = a + 1 WHERE id < 50; DELETE FROM r WHERE id > 90;"
+      "INSERT INTO r VALUES (1000, 3)");
+  ASSERT_TRUE(arrived());
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  expect_right("v");
+  there->execute("TRUNCATE r; INSERT INTO r VALUES (1, 1)");
+  ASSERT_TRUE(arrived());
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::diff);
+  expect_right("v");
+  EXPECT_EQ(one("SELECT sum(n) FROM v"), "1");
+  execute("DROP SUBSCRIPTION s");
+}
+
+TEST_F(IncrementalSubscriber, IsRefusedToWhoDoesNotOwnTheTable) {
+  const std::string sql = "SELECT a, count(*) AS n FROM r GROUP BY a";
+  execute(
+      "CREATE ROLE guest LOGIN; GRANT SELECT, TRIGGER ON r TO guest;"
+      "GRANT CREATE ON SCHEMA public TO guest; GRANT CREATE ON DATABASE postgres TO guest;"
+      "INSERT INTO r VALUES (5000, 0)");
+  configure({{"default", with_parameter(server.url(), "user", "guest")}});
+  make("before", sql);
+  subscribe();
+  EXPECT_TRUE(eventually([this] { return one("SELECT count(*) FROM r") == "101"; }));
+  for (const error& refusal :
+       {failure_of([&] { make("v", sql); }), failure_of([] { refresh_matview("before"); })}) {
+    EXPECT_EQ(refusal.code(), errc::invalid_select) << refusal.what();
+    EXPECT_TRUE(contains(refusal.what(), "the table public.r: the rows that logical replication"))
+        << refusal.what();
+    EXPECT_TRUE(contains(refusal.hint(), "let the owner of the table make the view"));
+  }
+  EXPECT_EQ(one("SELECT sum(n) FROM before"), "1") << "what it held";
+  const std::vector<finding> found = doctor({.names = {"before"}});
+  EXPECT_TRUE(std::any_of(found.begin(), found.end(), [](const finding& told) {
+    return told.kind == finding_kind::capture_incomplete &&
+           contains(told.what, "logical replication writes into public.r");
+  }));
+  // The owner's refresh makes what it takes.
+  configure({{"default", server.url()}});
+  EXPECT_EQ(refresh_matview("before").mode, refresh_mode::full);
+  EXPECT_EQ(one("SELECT sum(n) FROM before"), "101");
+  there->execute("DELETE FROM r WHERE id <= 10");
+  EXPECT_TRUE(eventually([this] { return one("SELECT count(*) FROM r") == "91"; }));
+  EXPECT_EQ(refresh_matview("before").mode, refresh_mode::incremental);
+  expect_right("before");
+  execute("DROP SUBSCRIPTION s");
+}
+
+}  // namespace
+
+}  // namespace matview::test
