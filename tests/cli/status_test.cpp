@@ -28,7 +28,8 @@ TEST_F(CliStatus, WithoutAHistoryShowsWhatTheCatalogKnowsAndSaysOnceWhyNoMore) {
   const auto done = matview({"status"});
   EXPECT_EQ(done.exit_code, 0) << done.err;
   EXPECT_TRUE(done.out.starts_with("VIEW")) << done.out;
-  for (const char* heading : {"KIND", "FRESHNESS", "AGE", "LAST", "USUAL", "NEXT", "SIZE", "NOTE"}) {
+  for (const char* heading :
+       {"KIND", "FRESHNESS", "AGE", "LAST", "USUAL", "NEXT", "SIZE", "NOTE"}) {
     EXPECT_TRUE(contains(done.out, heading)) << done.out;
   }
   EXPECT_TRUE(contains(done.out, "\npublic.v  native  unknown")) << done.out;
