@@ -105,9 +105,10 @@ struct refresh_options {
   log_sink log = {};
   /// full, concurrently, automatic, incremental, diff or swap; unset: as `concurrently` says. The
   /// report says why. An incremental view takes automatic, incremental, full, diff and swap; unset
-  /// and concurrently mean automatic there, since its readers never wait. Only swap makes them wait,
-  /// and waits for them, at its end; a REPEATABLE READ transaction that is older sees the view
-  /// empty. Automatic never swaps. What cannot be swapped is filled by diff, and the report says so.
+  /// and concurrently mean automatic there, since its readers never wait. Only swap makes them
+  /// wait, and waits for them, at its end; a REPEATABLE READ transaction that is older sees the
+  /// view empty. Automatic never swaps. What cannot be swapped is filled by diff, and the report
+  /// says so.
   std::optional<refresh_mode> mode = {};
   /// What to do when another refresh of this view is running.
   matview::if_running if_running = matview::if_running::wait;
