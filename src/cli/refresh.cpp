@@ -136,8 +136,7 @@ void add_manner(CLI::App& parser, refresh_arguments& into) {
                       "Let readers go on reading; the view needs a unique index");
   parser
       .add_option("--mode", into.mode,
-                  "auto, full, concurrently; of an incremental view also incremental, diff, "
-                  "swap")
+                  "auto, full, concurrently; of incremental views also incremental, diff, swap")
       ->type_name("MODE")
       ->check(one_of({"auto", "full", "concurrently", "incremental", "diff", "swap"}))
       ->excludes(concurrently);

@@ -35,6 +35,7 @@ CREATE TABLE matview.incremental (
   detached     text,                         -- why changes are not kept for it any more
   full_seconds float8,                       -- moving averages
   rows_per_second float8,
+  rated_rows   float8,                       -- how many rows a refresh had to take in that this was measured with
   log_limit    bigint NOT NULL DEFAULT 10000000,
   last_refresh timestamptz
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
@@ -644,6 +645,7 @@ DECLARE
   because text;              -- why not by the change
   by_cost boolean := false;
   estimate float8;
+  break_even float8;         -- how many rows take as long as filling it anew
   changed integer[];
   names text;
   mask integer;
@@ -747,9 +749,14 @@ BEGIN
         END IF;
       END IF;
       IF held THEN
-        SELECT CASE WHEN wish = 'auto' THEN greatest(1000, CASE WHEN v.full_seconds * v.rows_per_second IS NOT NULL
-                 THEN least(v.full_seconds * v.rows_per_second, 1e15) ELSE sum(matview.row_estimate(b)) / 10
-                 END)::bigint + 1 END
+        -- More rows at once cost less each. How much less is not known of more than were ever measured: they are taken
+        -- to cost as the root of their number, and a quarter at the least; then it is measured.
+        break_even := v.full_seconds * v.rows_per_second;
+        IF break_even > v.rated_rows THEN
+          break_even := least(break_even * break_even / v.rated_rows, 4 * break_even, 1e15);
+        END IF;
+        SELECT CASE WHEN wish = 'auto' THEN greatest(1000, coalesce(break_even, sum(matview.row_estimate(b)) / 10))::bigint
+                 + 1 END
           INTO capacity FROM unnest(bases) AS b;
         counts := matview.count_changes(logs, conditions, v.watermark, v.watermark_xid, capacity);
         unchanged := 0 = ALL (counts);
@@ -791,12 +798,12 @@ BEGIN
         because := format('%s tables have changed; by their changes it is refreshed when %s have', cardinality(changed),
           coalesce((v.program ->> 'max_bases')::integer, 4));
       ELSIF wish = 'auto' AND log_rows > 1000 THEN
-        IF v.full_seconds IS NOT NULL AND v.rows_per_second IS NOT NULL THEN
-          IF log_rows / v.rows_per_second > v.full_seconds THEN
+        IF break_even IS NOT NULL THEN
+          IF log_rows > break_even THEN
             by_cost := true;
-            because := format('%s%s rows have changed, which would take %s s; filling it anew takes %s s',
-              CASE WHEN log_rows >= capacity THEN 'at least ' END, log_rows,
-              round((log_rows / v.rows_per_second)::numeric, 2), round(v.full_seconds::numeric, 2));
+            because := format('%s%s rows have changed; what takes as long as filling it anew (%s s) are about %s',
+              CASE WHEN log_rows >= capacity THEN 'at least ' END, log_rows, round(v.full_seconds::numeric, 2),
+              break_even::bigint);
           END IF;
         ELSE
           estimate := (SELECT sum(matview.row_estimate(b)) FROM unnest(bases, counts) AS u (b, n) WHERE n > 0);
@@ -872,7 +879,10 @@ BEGIN
     -- Few rows tell of the overhead, not of the rows.
     IF log_rows >= 1000 THEN
       UPDATE matview.incremental AS i
-         SET rows_per_second = coalesce(0.7 * i.rows_per_second, 0.7 * log_rows / seconds) + 0.3 * log_rows / seconds
+         SET rows_per_second = o.weight * coalesce(i.rows_per_second, 0) + (1 - o.weight) * log_rows / seconds,
+             rated_rows = o.weight * coalesce(i.rated_rows, 0) + (1 - o.weight) * log_rows
+        -- One of much more rows than before tells more than all before.
+        FROM (SELECT CASE WHEN v.rated_rows IS NULL OR log_rows > 3 * v.rated_rows THEN 0 ELSE 0.7 END) AS o (weight)
        WHERE i.id = v.id;
     END IF;
   ELSE
