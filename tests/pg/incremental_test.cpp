@@ -175,6 +175,21 @@ TEST_F(Incremental, LooksLikeAnyView) {
   EXPECT_EQ(db.query_one("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal"), "0");
 }
 
+// The quick form of the trial's negative control.
+TEST_F(Incremental, IsWrongWithoutTheSignOfInclusionAndExclusion) {
+  create("v", "SELECT r.a, s.c FROM r JOIN s ON s.a = r.a");
+  const std::string both = "INSERT INTO r VALUES ({0}, 77); INSERT INTO s VALUES ({0}, 77)";
+  db.execute(fmt::format(fmt::runtime(both), 2000));
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  expect_right("v");
+  db.execute(
+      "UPDATE matview.incremental SET program = "
+      "replace(program::text, '(- 1::bigint)', '1::bigint')::jsonb");
+  db.execute(fmt::format(fmt::runtime(both), 2001));
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  EXPECT_FALSE(verify_matview("v").right());
+}
+
 TEST_F(Incremental, IsSwappedAndStaysWhatItWas) {
   create_matview("v", "SELECT id, a, coalesce(b, 0) AS b FROM r",
                  {.indexes = {{.columns = {"a", "b"}, .unique = false}},
