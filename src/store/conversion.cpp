@@ -1,6 +1,5 @@
 #include "store/conversion.hpp"
 
-#include "pg/conninfo.hpp"
 #include "store/incremental.hpp"
 
 #include <fmt/format.h>
@@ -89,10 +88,6 @@ void add_index(relation_traits& to, const pg::result& from, int row) {
 }
 
 }  // namespace
-
-std::string quote_ident(std::string_view name) {
-  return pg::quote_name(name);
-}
 
 asio::awaitable<relation_traits> read_traits(pg::connection& on, std::string quoted,
                                              bool incremental) {

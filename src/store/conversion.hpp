@@ -28,7 +28,4 @@ struct relation_traits {
 asio::awaitable<relation_traits> read_traits(pg::connection& on, std::string quoted,
                                              bool incremental);
 
-/// `"a"`.
-[[nodiscard]] std::string quote_ident(std::string_view name);
-
 }  // namespace matview::store

@@ -1,3 +1,4 @@
+#include "pg/conninfo.hpp"
 #include "pg/transaction.hpp"
 #include "store/catalog.hpp"
 #include "store/conversion.hpp"
@@ -73,17 +74,17 @@ asio::awaitable<bool> exchange(pg::transaction& in, const store::relation_traits
                                const store::relation& there, const convert_options& options) {
   const bool to_incremental = options.to == view_kind::incremental;
   const char* word = to_incremental ? "VIEW" : "MATERIALIZED VIEW";
-  const std::string schema = store::quote_ident(old.schema);
+  const std::string schema = pg::quote_name(old.schema);
   const std::string fresh = schema + "." + beside(old);
   std::string sql = fmt::format("SET LOCAL application_name = 'matview convert'; DROP {} {}; ",
                                 to_incremental ? "MATERIALIZED VIEW" : "VIEW", there.quoted);
   for (const std::string& grant : old.grants) {
     sql += fmt::format(fmt::runtime(grant), fresh) + "; ";
   }
-  sql += fmt::format("ALTER {} {} RENAME TO {}; ", word, fresh, store::quote_ident(old.name));
+  sql += fmt::format("ALTER {} {} RENAME TO {}; ", word, fresh, pg::quote_name(old.name));
   if (!old.owned_by_me) {
-    sql += fmt::format("ALTER {} {}.{} OWNER TO {}", word, schema, store::quote_ident(old.name),
-                       store::quote_ident(old.owner));
+    sql += fmt::format("ALTER {} {}.{} OWNER TO {}", word, schema, pg::quote_name(old.name),
+                       pg::quote_name(old.owner));
   }
   co_await in.run(std::move(sql));
   if (!to_incremental) co_await store::discard_orphans(in.on());

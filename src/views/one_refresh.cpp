@@ -219,7 +219,8 @@ asio::awaitable<refresh_report> one_refresh::act(std::string before, chosen_mode
     std::vector<pg::result> read = std::move(first);
     co_return co_await apply(std::move(read));
   }
-  if (is_of_incremental_views(chosen.mode)) {
+  const bool native = known.rows() > 0 && known.boolean(0, 3);  // Else the server says what it is.
+  if (native && is_of_incremental_views(chosen.mode)) {
     throw error(errc::invalid_option,
                 fmt::format("{} is a native materialized view, which PostgreSQL only computes anew",
                             request_.view.quoted()),

@@ -214,7 +214,8 @@ std::string oid_of(const identifier& view) {
 std::string known_rows(const identifier& view) {
   return fmt::format(
       "SELECT c.oid::pg_catalog.int8, CASE WHEN c.reltuples >= 0 THEN c.reltuples::pg_catalog.int8 "
-      "END, {} FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass('{}')",
+      "END, {}, c.relkind = 'm' FROM pg_catalog.pg_class c WHERE c.oid = "
+      "pg_catalog.to_regclass('{}')",
       store::is_incremental, view.quoted());
 }
 

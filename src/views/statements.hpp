@@ -113,7 +113,8 @@ inline constexpr int turn_class = 7'173'746;
 [[nodiscard]] std::string count_rows(std::string_view quoted);
 
 /// The row of pg_class, none if there is no such relation: oid, and how many rows it holds as far
-/// as the planner knows, or NULL; and whether it is an incremental view.
+/// as the planner knows, or NULL; whether it is an incremental view, and whether a native
+/// one.
 [[nodiscard]] std::string known_rows(const identifier& view);
 
 /// One row: the oid of the relation of this name, or NULL.

@@ -156,6 +156,8 @@ TEST_F(incremental_cli, SaysWhatIsWrong) {
   db.execute("CREATE MATERIALIZED VIEW m AS SELECT 1 AS one");
   expect_refusal(matview({"verify", "m"}), 2, {"native"});
   expect_refusal(matview({"refresh", "m", "--mode", "incremental"}), 2, {"native"});
+  expect_refusal(matview({"refresh", "nosuch", "--mode", "swap"}), 1, {"no materialized view"});
+  expect_refusal(matview({"refresh", "t", "--mode", "diff"}), 1, {"is a table"});
   expect_refusal(matview({"convert", "m", "--to", "native"}), 2, {"native already"});
   expect_refusal(matview({"refresh", "m", "--all", "--atomic"}), 2, {"--atomic"});
 }
