@@ -12,6 +12,7 @@
 #include "incremental/residue.hpp"
 #include "incremental/resolve.hpp"
 #include "incremental/statement.hpp"
+#include "incremental/unique_rows.hpp"
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -127,48 +128,6 @@ class compiler final {
     }
   }
 
-  // Whether no two rows of the result can be the same: each table's primary key is in it.
-  bool rows_are_unique(const std::vector<node*>& shown) const {
-    if (branches_.size() != 1) return false;
-    const select_statement* query = branches_.front().query;
-    const bool tables = std::all_of(query->from_clause, query->from_clause + query->n_from_clause,
-                                    [](const node* item) { return only_tables(item); });
-    if (!tables) return false;
-    for (const node* target : shown) {
-      if (column_ref(target) == nullptr && has_set_returning(target)) return false;
-    }
-    for (const std::string& alias : scans_in(in_, branches_.front().query)) {
-      const std::vector<std::string>& key = query_.scan_of(alias)->table->primary_key;
-      if (key.empty()) return false;
-      for (const std::string& column : key) {
-        const bool there = std::any_of(shown.begin(), shown.end(), [&](const node* one) {
-          const PgQuery__ColumnRef* ref = column_ref(one);
-          return ref != nullptr && string_of(ref->fields[0]) == alias &&
-                 string_of(ref->fields[1]) == column;
-        });
-        if (!there) return false;
-      }
-    }
-    return true;
-  }
-
-  static bool only_tables(const node* item) {
-    const PgQuery__JoinExpr* join = join_expr(item);
-    return join == nullptr ? range_var(item) != nullptr
-                           : only_tables(join->larg) && only_tables(join->rarg);
-  }
-
-  // unnest() and the like may stand among the targets; only plain operators and casts surely do
-  // not.
-  static bool has_set_returning(const node* expression) {
-    bool found = false;
-    walk(expression, [&](ProtobufCMessage* message) {
-      found = found || message->descriptor == &pg_query__func_call__descriptor;
-      return !found;
-    });
-    return found;
-  }
-
   void counted() {
     branches_.clear();
     leaves_ = 0;
@@ -177,7 +136,6 @@ class compiler final {
     const residue_order order = order_of(in_, query_.tree, input_.facts);
     keyed_storage storage;
     storage.counters = leaves_;
-    std::vector<node*> shown;
     for (const store::column_facts& column : input_.facts.output) {
       if (!column.hashable) {
         counted_by_keys_instead();
@@ -187,22 +145,31 @@ class compiler final {
       storage.types.push_back(column.type);
     }
     const select_statement* only = branches_.size() == 1 ? branches_.front().query : nullptr;
-    for (std::size_t i = 0; only != nullptr && i < only->n_target_list; ++i) {
-      shown.push_back(res_target(only->target_list[i])->val);
-    }
     for (std::size_t i = 0; i < storage.keys.size(); ++i) {
+      const bool target = only != nullptr && i < only->n_target_list;
       storage.traits.push_back(
-          {.nullable = only == nullptr || i >= shown.size() || !never_null(in_, only, shown[i]),
+          {.nullable = !target || !never_null(in_, only, res_target(only->target_list[i])->val),
            .fixed = input_.facts.output[i].fixed_size});
     }
     for (std::size_t i = 0; i < order.hidden.size(); ++i) {
       storage.keys.push_back(fmt::format("__mv_o{}", i + 1));
       storage.traits.push_back({});
     }
-    const bool unique = rows_are_unique(shown);
+    const auto identity = only == nullptr || is_set_
+                              ? std::nullopt
+                              : identifying_targets(in_, only);
+    const bool unique = identity.has_value();
     out_.mechanism = "L";
     out_.unique_rows = unique || is_set_;
-    linear(storage, [&](const branch& one) { return counted_branch(one, order); });
+    const auto make = [&](const branch& one) { return counted_branch(one, order); };
+    if (identity) {
+      identified_storage rows{.columns = storage.keys, .types = storage.types,
+                              .identity = *identity, .traits = {}};
+      for (const std::size_t place : *identity) rows.traits.push_back(storage.traits[place]);
+      linear(rows, make);
+    } else {
+      linear(storage, make);
+    }
     for (const std::string& key : storage.keys) out_.stored[key] = quoted(key);
     texts columns;
     for (const store::column_facts& column : input_.facts.output) {
@@ -218,13 +185,19 @@ class compiler final {
     out_.view = finish_view(in_, query_.tree, order, columns, from, where);
     out_.parts.insert(out_.parts.begin(),
                       {"the rows", "L",
-                       unique ? "each row is kept once: the tables' primary keys are in it"
+                       unique ? "each row is kept once: " + told_apart(storage.keys, *identity)
                               : "each different row is kept once, with the number of its copies"});
     if (leaves_ > 1 || is_set_) {
       out_.parts.insert(out_.parts.begin(), {counted_operations(top_), "residue",
                                              "decided by the counters when the view is read"});
     }
     explain_residue(nullptr, "rows");
+  }
+
+  static std::string told_apart(const texts& columns, const std::vector<std::size_t>& identity) {
+    texts names;
+    for (const std::size_t place : identity) names.push_back(quoted(columns[place]));
+    return fmt::format("primary keys tell it from all others, here by {}", fmt::join(names, ", "));
   }
 
   void counted_by_keys_instead() {
@@ -271,8 +244,8 @@ class compiler final {
 
   // ---- L, for whatever storage.
 
-  template <class Make>
-  void linear(const keyed_storage& storage, const Make& make) {
+  template <class Storage, class Make>
+  void linear(const Storage& storage, const Make& make) {
     std::vector<const select_statement*> queries;
     texts rows;
     for (const branch& one : branches_) {
@@ -285,56 +258,56 @@ class compiler final {
         out_.pieces.push_back(std::move(one));
       }
     }
-    finish_storage(storage, "/*deltas*/", "/*section 1*/",
-                   fmt::format("{}{}", fmt::join(rows, " UNION ALL "), always_),
-                   replace_all(input_.parts.storage, input_.parts.source, "gone", "added"));
+    const std::string all = fmt::format("{}{}", fmt::join(rows, " UNION ALL "), always_);
+    out_.source = storage_source(storage, all);
+    out_.diff = keyed_diff(storage, input_.parts);
+    apply_by("/*deltas*/" + changes_of(storage, "/*section 1*/", all));
+    fill_by(replace_all(input_.parts.storage, fresh_rows(input_.parts.source), "gone", "added"));
+    add_index(storage);
     const auto tables = explained_tables(in_, out_.tables, queries);
     out_.parts.insert(out_.parts.end(), tables.begin(), tables.end());
   }
 
-  std::string joined_with(const store::table_facts& table,
-                          const std::vector<const select_statement*>& queries) const {
-    bool with_itself = false;
-    for (const select_statement* query : queries) {
-      for (const select_statement* one : union_branches(query)) {
-        const texts scans = scans_in(in_, one);
-        const auto here = std::count_if(scans.begin(), scans.end(), [&](const std::string& scan) {
-          return query_.scan_of(scan)->table == &table;
-        });
-        if (here > 0 && static_cast<std::size_t>(here) < scans.size()) {
-          return "its changed rows are joined with the new state of the other tables";
-        }
-        with_itself = with_itself || here > 1;
-      }
-    }
-    return with_itself ? "its changed rows are joined with its own new state"
-                       : "its changed rows are all that is read";
+  std::string changes_of(const keyed_storage& storage, const std::string& changes,
+                         const std::string& rows) const {
+    return add_changes(storage, input_.parts.storage, changes, rows);
+  }
+  std::string changes_of(const identified_storage& storage, const std::string& changes,
+                         const std::string& /*rows*/) const {
+    return add_changes(storage, input_.parts.storage, changes);
   }
 
-  // Each with a FROM of its own; those in FROM are counted with what they are joined with.
-  static std::vector<const select_statement*> union_branches(const select_statement* query) {
-    if (!is_set_operation(query)) return {query};
-    std::vector<const select_statement*> out = union_branches(query->larg);
-    for (const select_statement* one : union_branches(query->rarg)) out.push_back(one);
-    return out;
-  }
-
-  void finish_storage(const keyed_storage& storage, const std::string& before,
-                      const std::string& changes, const std::string& rows, const std::string& all) {
-    out_.source = storage_source(storage, rows);
+  void apply_by(const std::string& items) {
     out_.apply = fmt::format(
-        "WITH {}{},\n/*watermark*/\nSELECT (SELECT count(*) FROM changed) + "
+        "WITH {},\n/*watermark*/\nSELECT (SELECT count(*) FROM changed) + "
         "(SELECT count(*) FROM gone) + (SELECT count(*) FROM added), /*unexpected*/",
-        before, add_changes(storage, input_.parts.storage, changes, rows));
-    out_.full = fmt::format("WITH {},\n/*watermark*/\nSELECT (SELECT count(*) FROM added)", all);
-    if (out_.core_source.empty()) out_.diff = keyed_diff(storage, input_.parts);
-    if (storage.one_row()) return;
-    texts keys;
-    for (const std::string& key : storage.keys) keys.push_back(quoted(key));
-    out_.indexes.push_back(storage.hashed()
-                               ? fmt::format("CREATE INDEX ON {} (__mv_hash)", input_.parts.storage)
-                               : fmt::format("CREATE UNIQUE INDEX ON {} ({})", input_.parts.storage,
-                                             fmt::join(keys, ", ")));
+        items);
+  }
+
+  void fill_by(const std::string& items) {
+    out_.full =
+        fmt::format("WITH {},\n/*watermark*/\nSELECT (SELECT count(*) FROM added)", items);
+  }
+
+  void add_index(const keyed_storage& storage) {
+    if (!storage.one_row()) {
+      add_index(input_.parts.storage, "UNIQUE ", storage.hashed(), storage.keys);
+    }
+  }
+  void add_index(const identified_storage& storage) {
+    texts columns;
+    for (const std::size_t place : storage.identity) columns.push_back(storage.columns[place]);
+    add_index(input_.parts.storage, "UNIQUE ", storage.hashed(), columns);
+  }
+  void add_index(const replaced_storage& storage) {
+    add_index(storage.storage, "", !storage.hash.empty(), storage.keys);
+  }
+  void add_index(const std::string& on, const char* unique, bool hashed, const texts& columns) {
+    texts names;
+    for (const std::string& one : columns) names.push_back(quoted(one));
+    out_.indexes.push_back(hashed ? fmt::format("CREATE INDEX ON {} (__mv_hash)", on)
+                                  : fmt::format("CREATE {}INDEX ON {} ({})", unique, on,
+                                                fmt::join(names, ", ")));
   }
 
   // ---- Groups.
@@ -564,16 +537,28 @@ class compiler final {
       columns.push_back(fmt::format("e{}", i));
     columns.emplace_back("leaf");
     const std::string shown = fmt::format("{}", fmt::join(columns, ", "));
-    const std::string before =
-        keys_item(plan) + replace_keys(core, "core_gone", "core_added", shown, core.source) + ",\n";
-    finish_storage(storage, before,
-                   fmt::format("SELECT {0}, 1::bigint AS w FROM core_added UNION ALL "
-                               "SELECT {0}, -1::bigint FROM core_gone",
-                               shown),
-                   print(below),
-                   replace_all(core.storage, core.source, "core_gone", "core_added") + ",\n" +
-                       replace_all(input_.parts.storage, input_.parts.source, "gone", "added"));
-    add_key_index(core);
+    const std::string changes = fmt::format(
+        "SELECT {0}, 1::bigint AS w FROM core_added UNION ALL SELECT {0}, -1::bigint FROM "
+        "core_gone",
+        shown);
+    const std::string anew = fmt::format("SELECT {} FROM fresh", shown);
+    out_.source = storage_source(storage, print(below));
+    apply_by(keys_item(plan) +
+             replace_keys(core, "core_gone", "core_added", shown, core.source) + ",\n" +
+             add_changes(storage, input_.parts.storage, changes, print(below)));
+    fill_by(fmt::format("fresh AS MATERIALIZED (SELECT * FROM {} AS r),\n{},\n{}",
+                        fresh_rows(core.source),
+                        replace_all(core.storage, "fresh", "core_gone", "core_added"),
+                        replace_all(input_.parts.storage,
+                                    fmt::format("({})", storage_source(storage, anew)), "gone",
+                                    "added")));
+    out_.diff = fmt::format(
+        "WITH {},\n{},\n{},\n/*watermark*/\nSELECT (SELECT count(*) FROM changed) + "
+        "(SELECT count(*) FROM gone) + (SELECT count(*) FROM added)",
+        differing_keys(core), replace_keys(core, "core_gone", "core_added", shown, "fresh"),
+        add_changes(storage, input_.parts.storage, changes, anew));
+    add_index(storage);
+    add_index(core);
     out_.max_tables = 30;
     out_.parts.push_back({"the rows that are aggregated", "D",
                           fmt::format("they are stored as well, because of {}; those with the same "
@@ -669,14 +654,6 @@ class compiler final {
     return out;
   }
 
-  void add_key_index(const replaced_storage& of) {
-    texts keys;
-    for (const std::string& key : of.keys) keys.push_back(quoted(key));
-    out_.indexes.push_back(
-        of.hash.empty() ? fmt::format("CREATE INDEX ON {} ({})", of.storage, fmt::join(keys, ", "))
-                        : fmt::format("CREATE INDEX ON {} (__mv_hash)", of.storage));
-  }
-
   // `what` are rows or groups; `because` says why they are not updated from changes alone.
   void by_keys(const std::string& what, const std::string& because) {
     select_statement* rows = copy(memory_, top_);
@@ -709,12 +686,11 @@ class compiler final {
         "WITH {}{},\n/*watermark*/\nSELECT (SELECT count(*) FROM gone) + "
         "(SELECT count(*) FROM added), /*unexpected*/",
         keys_item(plan), replace_keys(storage, "gone", "added", "1", storage.source));
-    out_.full = fmt::format("WITH {},\n/*watermark*/\nSELECT (SELECT count(*) FROM added)",
-                            replace_all(storage.storage, storage.source, "gone", "added"));
+    fill_by(replace_all(storage.storage, fresh_rows(storage.source), "gone", "added"));
     const bool comparable = std::all_of(input_.facts.output.begin(), input_.facts.output.end(),
                                         [](const auto& one) { return one.hashable; });
-    if (comparable) out_.diff = diff_by_keys(storage);
-    add_key_index(storage);
+    if (comparable) out_.diff = keyed_diff(storage);
+    add_index(storage);
     texts columns;
     for (const store::column_facts& column : input_.facts.output) {
       columns.push_back("s." + quoted(column.name));
@@ -727,22 +703,6 @@ class compiler final {
                                       shown_keys(plan), because)});
     const auto paths = explained_paths(plan.paths);
     out_.parts.insert(out_.parts.end(), paths.begin(), paths.end());
-  }
-
-  // What differs is found in one pass: with signs, equal rows of both cancel each other out.
-  static std::string diff_by_keys(const replaced_storage& of) {
-    texts keys;
-    for (std::size_t i = 0; i < of.keys.size(); ++i) {
-      keys.push_back(fmt::format("{} AS k{}", quoted(of.keys[i]), i + 1));
-    }
-    return fmt::format(
-        "WITH fresh AS MATERIALIZED (SELECT * FROM {0}),\n"
-        "keys AS MATERIALIZED (SELECT DISTINCT {1} FROM (SELECT {2} FROM (SELECT {2}, 1 AS __mv_w "
-        "FROM fresh UNION ALL SELECT {2}, -1 FROM {3}) AS both_sides GROUP BY {2} "
-        "HAVING sum(__mv_w) <> 0) AS q),\n{4},\n/*watermark*/\n"
-        "SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM added)",
-        of.source, fmt::join(keys, ", "), fmt::join(of.columns, ", "), of.storage,
-        replace_keys(of, "gone", "added", "1", "fresh"));
   }
 
   const compile_input& input_;

@@ -29,12 +29,6 @@ bool is_strict(const node* expression) {
          (both->lexpr == nullptr || is_strict(both->lexpr)) && is_strict(both->rexpr);
 }
 
-bool is_equality(const node* condition) {
-  const PgQuery__AExpr* both = operation(condition);
-  return both != nullptr && both->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP && both->n_name == 1 &&
-         string_of(both->name[0]) == "=";
-}
-
 bool has_limit(const select_statement* query) {
   return query->limit_count != nullptr || query->limit_offset != nullptr;
 }

@@ -21,6 +21,12 @@ struct view_parts {
   std::map<std::int64_t, int> logs = {};            ///< By the table's oid; the number of its log.
 };
 
+/// The query of the rows anew, where a statement fills a storage with them. The refresh may put a
+/// table there that it has filled by a parallel plan, which no statement that writes can have.
+[[nodiscard]] inline std::string fresh_rows(const std::string& source) {
+  return "/*source*/" + source;
+}
+
 /// A part of a statement. It takes part if all tables in `mask` have changed.
 struct piece {
   int section;

@@ -34,15 +34,31 @@ std::string list(const texts& items) {
   return fmt::format("{}", fmt::join(items, ", "));
 }
 
-// `(k1)::integer AS k1, ...`
-std::string cast_keys(const keyed_storage& of) {
+// `(k1)::integer AS k1, ...`; the last ones may have no type.
+std::string cast_keys(std::size_t count, const texts& types) {
   texts out;
-  for (std::size_t i = 0; i < of.keys.size(); ++i) {
-    out.push_back(i < of.types.size() && !of.types[i].empty()
-                      ? fmt::format("(k{0})::{1} AS k{0}", i + 1, of.types[i])
+  for (std::size_t i = 0; i < count; ++i) {
+    out.push_back(i < types.size() && !types[i].empty()
+                      ? fmt::format("(k{0})::{1} AS k{0}", i + 1, types[i])
                       : fmt::format("k{}", i + 1));
   }
   return list(out);
+}
+
+texts chosen(const texts& items, const std::vector<std::size_t>& places) {
+  texts out;
+  out.reserve(places.size());
+  for (const std::size_t place : places) out.push_back(items[place]);
+  return out;
+}
+
+// Whether the row `alias` of the storage is the one that `of_other`, of the row `other`, tell.
+std::string identified(const identified_storage& of, std::string_view alias, const texts& of_other,
+                       std::string_view other) {
+  const texts own = on(alias, chosen(quoted_all(of.columns), of.identity));
+  if (!of.hashed()) return agree(own, of_other);
+  return agree(own, of_other, fmt::format("{}.__mv_hash", alias),
+               fmt::format("{}.__mv_hash", other));
 }
 
 // Columns of the storage beside its keys.
@@ -174,7 +190,7 @@ std::string storage_source(const keyed_storage& of, const std::string& rows) {
   }
   if (of.hashed()) out.push_back(hash_of(keys) + " AS __mv_hash");
   texts below;
-  if (!keys.empty()) below.push_back(cast_keys(of));
+  if (!keys.empty()) below.push_back(cast_keys(keys.size(), of.types));
   for (const std::string& one : numbered("t", of.sums.size())) below.push_back(one);
   for (const std::string& one : numbered("e", of.extremes.size())) below.push_back(one);
   below.emplace_back("leaf");
@@ -188,7 +204,7 @@ std::string add_changes(const keyed_storage& of, const std::string& storage,
                         const std::string& changes, const std::string& rows) {
   const texts keys = numbered("k", of.keys.size());
   texts through;
-  if (!keys.empty()) through.push_back(cast_keys(of));
+  if (!keys.empty()) through.push_back(cast_keys(keys.size(), of.types));
   for (const std::string& one : numbered("t", of.sums.size())) through.push_back(one);
   for (const std::string& one : numbered("e", of.extremes.size())) through.push_back(one);
   through.emplace_back("leaf");
@@ -266,11 +282,12 @@ std::string keyed_diff(const keyed_storage& of, const view_parts& parts) {
   constexpr std::string_view count =
       "/*watermark*/\nSELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM changed) + "
       "(SELECT count(*) FROM added)";
+  const std::string source = fresh_rows(parts.source);
   if (of.one_row()) {
     return fmt::format(
         "WITH changed AS (UPDATE {} AS st SET {} FROM {} AS f WHERE {} RETURNING 1),\n"
         "gone AS (SELECT 1 WHERE false),\nadded AS (SELECT 1 WHERE false),\n{}",
-        parts.storage, list(set), parts.source, differs, count);
+        parts.storage, list(set), source, differs, count);
   }
   texts columns = quoted_all(of.keys);
   columns.insert(columns.end(), state.begin(), state.end());
@@ -284,8 +301,62 @@ std::string keyed_diff(const keyed_storage& of, const view_parts& parts) {
       "f.__mv_there RETURNING 1),\n"
       "added AS (INSERT INTO {1} ({5}) SELECT {5} FROM compared AS f WHERE f.__mv_at IS NULL "
       "RETURNING 1),\n{6}",
-      parts.source, parts.storage, storage_matches(of, "st", "f", true), differs, list(set),
+      source, parts.storage, storage_matches(of, "st", "f", true), differs, list(set),
       list(columns), count);
+}
+
+std::string storage_source(const identified_storage& of, const std::string& rows) {
+  const texts keys = numbered("k", of.columns.size());
+  texts out;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    out.push_back(fmt::format("{} AS {}", keys[i], quoted(of.columns[i])));
+  }
+  if (of.hashed()) out.push_back(hash_of(chosen(keys, of.identity)) + " AS __mv_hash");
+  return fmt::format("SELECT {} FROM (SELECT {} FROM ({}) AS r) AS q", list(out),
+                     cast_keys(keys.size(), of.types), rows);
+}
+
+std::string add_changes(const identified_storage& of, const std::string& storage,
+                        const std::string& changes) {
+  const texts keys = numbered("k", of.columns.size());
+  texts found = keys;
+  texts columns = quoted_all(of.columns);
+  if (of.hashed()) {
+    found.push_back(hash_of(chosen(keys, of.identity)) + " AS __mv_hash");
+    columns.emplace_back("__mv_hash");
+  }
+  texts values = on("d", keys);
+  if (of.hashed()) values.emplace_back("d.__mv_hash");
+  return fmt::format(
+      "changes AS (SELECT {0}, w FROM ({1}) AS c),\n"
+      "delta AS MATERIALIZED (SELECT {2}, sum(w) AS w FROM changes GROUP BY {3} "
+      "HAVING sum(w) <> 0),\n"
+      "changed AS (SELECT 1 WHERE false),\n"
+      "gone AS (DELETE FROM {4} AS st USING delta AS d WHERE d.w < 0 AND {5} RETURNING 1),\n"
+      // Counting what is gone comes first, so that a unique index does not see both.
+      "added AS (INSERT INTO {4} ({6}) SELECT {7} FROM delta AS d WHERE d.w > 0 "
+      "AND (SELECT count(*) FROM gone) >= 0 RETURNING 1)",
+      cast_keys(keys.size(), of.types), changes, list(found), list(keys), storage,
+      identified(of, "st", chosen(on("d", keys), of.identity), "d"), list(columns), list(values));
+}
+
+std::string keyed_diff(const identified_storage& of, const view_parts& parts) {
+  texts columns = quoted_all(of.columns);
+  const std::string differs = fmt::format("ROW({}) IS DISTINCT FROM ROW({})",
+                                          list(on("st", columns)), list(on("f", columns)));
+  const std::string same =
+      identified(of, "st", chosen(on("f", columns), of.identity), "f");
+  if (of.hashed()) columns.emplace_back("__mv_hash");
+  return fmt::format(
+      "WITH compared AS MATERIALIZED (SELECT st.ctid AS __mv_at, f.* FROM (SELECT true AS "
+      "__mv_there, r.* FROM {0} AS r) AS f FULL JOIN {1} AS st ON {2} "
+      "WHERE f.__mv_there IS NULL OR st.ctid IS NULL OR {3}),\n"
+      "gone AS (DELETE FROM {1} AS st USING compared AS f WHERE st.ctid = f.__mv_at RETURNING "
+      "1),\n"
+      "added AS (INSERT INTO {1} ({4}) SELECT {4} FROM compared AS f WHERE f.__mv_there AND "
+      "(SELECT count(*) FROM gone) >= 0 RETURNING 1),\n"
+      "/*watermark*/\nSELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM added)",
+      fresh_rows(parts.source), parts.storage, same, differs, list(columns));
 }
 
 std::string replace_keys(const replaced_storage& of, const std::string& gone,
@@ -307,12 +378,33 @@ std::string replace_keys(const replaced_storage& of, const std::string& gone,
       gone, of.storage, old_rows, returning, added, from, new_rows);
 }
 
+// What differs is found in one pass: with signs, equal rows of both cancel each other out.
+std::string differing_keys(const replaced_storage& of) {
+  texts keys;
+  for (std::size_t i = 0; i < of.keys.size(); ++i) {
+    keys.push_back(fmt::format("{} AS k{}", quoted(of.keys[i]), i + 1));
+  }
+  return fmt::format(
+      "fresh AS MATERIALIZED (SELECT * FROM {0} AS r),\n"
+      "keys AS MATERIALIZED (SELECT DISTINCT {1} FROM (SELECT {2} FROM (SELECT {2}, 1 AS __mv_w "
+      "FROM fresh UNION ALL SELECT {2}, -1 FROM {3}) AS both_sides GROUP BY {2} "
+      "HAVING sum(__mv_w) <> 0) AS q)",
+      fresh_rows(of.source), list(keys), list(of.columns), of.storage);
+}
+
+std::string keyed_diff(const replaced_storage& of) {
+  return fmt::format(
+      "WITH {},\n{},\n/*watermark*/\n"
+      "SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM added)",
+      differing_keys(of), replace_keys(of, "gone", "added", "1", "fresh"));
+}
+
 std::string replace_all(const std::string& storage, const std::string& source,
                         const std::string& gone, const std::string& added) {
   return fmt::format(
       "{0} AS (DELETE FROM {1} RETURNING 1),\n"
-      "{2} AS (INSERT INTO {1} SELECT * FROM {3} WHERE (SELECT count(*) FROM {0}) >= 0 RETURNING "
-      "1)",
+      "{2} AS (INSERT INTO {1} SELECT * FROM {3} AS q WHERE (SELECT count(*) FROM {0}) >= 0 "
+      "RETURNING 1)",
       gone, storage, added, source);
 }
 

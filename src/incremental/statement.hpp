@@ -37,6 +37,22 @@ struct keyed_storage {
 /// Replaces the storage's contents by those of `source`, touching only rows that differ.
 [[nodiscard]] std::string keyed_diff(const keyed_storage& of, const view_parts& parts);
 
+/// The storage of mechanism L where no two rows can be the same: all columns, found by some.
+struct identified_storage {
+  std::vector<std::string> columns;
+  std::vector<std::string> types;     ///< Of the first columns, to cast them to.
+  std::vector<std::size_t> identity;  ///< The columns that tell rows apart; they are NOT NULL.
+  std::vector<key_traits> traits;     ///< Of the identity.
+
+  [[nodiscard]] bool hashed() const { return need_hash(traits); }
+};
+
+/// As above; `rows` and `changes` have no t and no e.
+[[nodiscard]] std::string storage_source(const identified_storage& of, const std::string& rows);
+[[nodiscard]] std::string add_changes(const identified_storage& of, const std::string& storage,
+                                      const std::string& changes);
+[[nodiscard]] std::string keyed_diff(const identified_storage& of, const view_parts& parts);
+
 /// The storage of mechanism K, or the rows below of mechanism D.
 struct replaced_storage {
   std::string storage;
@@ -52,6 +68,12 @@ struct replaced_storage {
 [[nodiscard]] std::string replace_keys(const replaced_storage& of, const std::string& gone,
                                        const std::string& added, const std::string& returning,
                                        const std::string& from);
+
+/// WITH items: `fresh`, all rows anew, and `keys`, those whose rows differ in the storage.
+[[nodiscard]] std::string differing_keys(const replaced_storage& of);
+
+/// As keyed_diff above, touching only keys whose rows differ.
+[[nodiscard]] std::string keyed_diff(const replaced_storage& of);
 
 /// WITH items: all rows.
 [[nodiscard]] std::string replace_all(const std::string& storage, const std::string& source,

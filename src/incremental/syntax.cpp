@@ -351,6 +351,12 @@ std::vector<node*> conjuncts(node* condition) {
   return out;
 }
 
+bool is_equality(const node* condition) {
+  const PgQuery__AExpr* both = operation(condition);
+  return both != nullptr && both->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP && both->n_name == 1 &&
+         both->lexpr != nullptr && string_of(both->name[0]) == "=";
+}
+
 std::set<std::string> aliases_in(const node* expression) {
   std::set<std::string> out;
   walk(expression, [&](ProtobufCMessage* message) {

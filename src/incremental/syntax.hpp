@@ -104,6 +104,9 @@ void append(arena& in, std::size_t& count, node**& items, node* item);
 /// The conditions that are joined by AND, however nested; none for nothing.
 [[nodiscard]] std::vector<node*> conjuncts(node* condition);
 
+/// Whether it is `left = right`.
+[[nodiscard]] bool is_equality(const node* condition);
+
 /// The aliases that the columns in an expression belong to. Names are qualified (resolve()).
 [[nodiscard]] std::set<std::string> aliases_in(const node* expression);
 

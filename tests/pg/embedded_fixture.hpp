@@ -107,11 +107,14 @@ inline bool holds_soon(const std::function<bool()>& condition,
   return true;
 }
 
+/// The postmaster ends a little after its file, by which pg_ctl tells that it has stopped.
 inline testing::AssertionResult stopped(const fs::path& server, pid_t postmaster) {
   if (fs::exists(server / "data/postmaster.pid")) {
     return testing::AssertionFailure() << "postmaster.pid is there";
   }
-  if (alive(postmaster)) return testing::AssertionFailure() << postmaster << " is alive";
+  if (!holds_soon([&] { return !alive(postmaster); })) {
+    return testing::AssertionFailure() << postmaster << " is alive";
+  }
   return testing::AssertionSuccess();
 }
 

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,9 +22,16 @@ namespace {
 class Status : public views_test {
  protected:
   Status() {
-    db.execute(
+    apart(
         "CREATE TABLE t AS SELECT 1 AS id; CREATE MATERIALIZED VIEW v AS SELECT id FROM t; "
         "CREATE UNIQUE INDEX ON v (id)");
+    // Counted later than that, the row would be a change since the first refresh.
+    if (!eventually([&] {
+          return session(db.url()).query_one(
+                     "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 't'") == "1";
+        })) {
+      throw std::runtime_error("the server does not count the row");
+    }
   }
   static view_status of(const std::string& name = "v") {
     status_report report = matview_status({.names = {name}});

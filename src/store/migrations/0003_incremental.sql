@@ -477,9 +477,11 @@ $$;
 
 -- A statement of a program for the bases that changed. Bit i of a mask is the base logs[i + 1]; counts is how many rows
 -- each log had a moment ago, and slack how many more there may be. That is told to the planner, which knows nothing of
--- a log, by LIMIT; if there are more the statement says that it met what was not expected.
+-- a log, by LIMIT; if there are more the statement says that it met what was not expected. fresh: what to read instead
+-- of the query of the rows anew, and the snapshot that it holds the rows of.
 CREATE FUNCTION matview.compose(program jsonb, template text, view integer, logs integer[], conditions text[],
-  mask integer, counts bigint[] DEFAULT NULL, slack bigint DEFAULT 0) RETURNS text LANGUAGE plpgsql STABLE
+  mask integer, counts bigint[] DEFAULT NULL, slack bigint DEFAULT 0, fresh text DEFAULT NULL,
+  taken pg_snapshot DEFAULT NULL) RETURNS text LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   deltas text := '';
@@ -514,10 +516,42 @@ BEGIN
     template := replace(template, format('/*section %s*/', s.section), coalesce(s.sql, ''));
   END LOOP;
   -- Last: the texts of pieces are not to be searched for these, but may hold them.
-  RETURN replace(replace(replace(template, '/*deltas*/', deltas), '/*unexpected*/', coalesce(unexpected, 'false')),
+  template := replace(replace(template, '/*deltas*/', deltas), '/*unexpected*/', coalesce(unexpected, 'false'));
+  IF fresh IS NOT NULL THEN
+    template := regexp_replace(template, '/\*source\*/matview\.\w+', replace(fresh, '\', '\\'), 'g');
+  END IF;
+  RETURN replace(template,
     '/*watermark*/', format('noted AS (UPDATE matview.incremental SET '
-      'watermark = matview.before(pg_current_snapshot(), pg_current_xact_id()), watermark_xid = pg_current_xact_id(), '
-      'last_refresh = clock_timestamp() WHERE id = %s RETURNING 1)', view));
+      'watermark = matview.before(%s, pg_current_xact_id()), watermark_xid = pg_current_xact_id(), '
+      'last_refresh = clock_timestamp() WHERE id = %s RETURNING 1)',
+      coalesce(quote_literal(taken::text) || '::pg_snapshot', 'pg_current_snapshot()'), view));
+END
+$$;
+
+-- Fills a temporary table with what a statement would read as the query of the rows anew, if that goes by a parallel
+-- plan: a statement that writes into a table has none, CREATE TABLE AS does. Its snapshot comes with the rows. NULL if
+-- the statement had better read the query itself.
+CREATE FUNCTION matview.fill_aside(template text, view integer, OUT fresh text, OUT taken pg_snapshot)
+  LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  source constant text := substring(template FROM '/\*source\*/(matview\.\w+)');
+  name constant text := format('pg_temp.matview_fresh_%s', view);
+  line text;
+BEGIN
+  IF source IS NULL OR NOT has_database_privilege(current_database(), 'TEMPORARY') THEN
+    RETURN;
+  END IF;
+  FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) SELECT * FROM ' || source LOOP
+    IF line ~ '^[ >-]*Gather' THEN
+      EXECUTE format('CREATE TEMPORARY TABLE %s ON COMMIT DROP AS SELECT pg_current_snapshot() AS __mv_taken, '
+        '(NULL::%s).* UNION ALL SELECT NULL, s.* FROM %2$s AS s', split_part(name, '.', 2), source);
+      EXECUTE format('SELECT __mv_taken FROM %s WHERE __mv_taken IS NOT NULL LIMIT 1', name) INTO STRICT taken;
+      fresh := (SELECT format('(SELECT %s FROM %s WHERE __mv_taken IS NULL)', string_agg(quote_ident(a.attname), ', '
+                         ORDER BY a.attnum), name)
+                  FROM pg_attribute AS a WHERE a.attrelid = source::regclass AND a.attnum > 0);
+      RETURN;
+    END IF;
+  END LOOP;
 END
 $$;
 
@@ -552,8 +586,9 @@ $$;
 
 -- Fills a table beside the storage and puts it in its place: as fast as REFRESH, but for a moment at the end it waits
 -- for all who read the view, and they for it; and to a REPEATABLE READ transaction that began before, the view looks
--- empty. Indexes are made when the table is full.
-CREATE FUNCTION matview.swap(view integer) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+-- empty. Indexes are made when the table is full. template inserts into %s.
+CREATE FUNCTION matview.swap(view integer, template text, fresh text, taken pg_snapshot) RETURNS bigint
+  LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
   SET client_min_messages = warning AS $$
 #variable_conflict use_column
 DECLARE
@@ -576,8 +611,7 @@ BEGIN
   IF v.table_options IS NOT NULL THEN
     EXECUTE v.table_options;
   END IF;
-  EXECUTE matview.compose('{"pieces": []}', format(E'WITH\n/*watermark*/\nINSERT INTO %s SELECT * FROM matview.source_%s',
-    name, swap.view), swap.view, NULL, NULL, 0);
+  EXECUTE matview.compose('{"pieces": []}', format(template, name), swap.view, NULL, NULL, 0, NULL, 0, fresh, taken);
   GET DIAGNOSTICS n = ROW_COUNT;
   FOR i IN SELECT c.relname AS name, pg_get_indexdef(x.indexrelid) AS definition,
                   obj_description(c.oid, 'pg_class') AS comment, x.indisclustered AS clustered
@@ -655,6 +689,7 @@ DECLARE
   seconds float8;
   old_settings jsonb;
   deps record;
+  aside record;
 BEGIN
   IF wish IS NULL OR wish NOT IN ('auto', 'incremental', 'full', 'diff', 'swap') THEN
     RAISE EXCEPTION 'a refresh cannot be "%"', wish USING ERRCODE = '22023',
@@ -854,6 +889,11 @@ BEGIN
         WHEN data_exception THEN
           because := format('a row that was there in between cannot be computed: %s', SQLERRM);
           EXIT;
+        -- Either the storage was tampered with, or an index of the user forbids what the tables hold now: then to fill
+        -- it anew says so.
+        WHEN unique_violation THEN
+          because := format('its storage does not hold what its tables held: %s', SQLERRM);
+          EXIT;
       END;
       -- Another table was changed since we looked, or many rows more.
       IF attempt = 10 THEN
@@ -902,11 +942,18 @@ BEGIN
       DELETE FROM matview.mark AS m WHERE m.log = mask;
     END LOOP;
     started := clock_timestamp();
+    statement := CASE mode WHEN 'swap'
+      THEN format(E'WITH\n/*watermark*/\nINSERT INTO %%s SELECT * FROM /*source*/matview.source_%s AS q', v.id)
+      ELSE v.program ->> mode END;
+    SELECT f.* INTO aside FROM matview.fill_aside(statement, v.id) AS f;
     IF mode = 'swap' THEN
-      rows := matview.swap(v.id);
+      rows := matview.swap(v.id, statement, aside.fresh, aside.taken);
     ELSE
-      EXECUTE matview.compose(v.program, v.program ->> mode, v.id, logs, conditions, 0) INTO rows
-        USING v.watermark, v.watermark_xid;
+      EXECUTE matview.compose(v.program, statement, v.id, logs, conditions, 0, NULL, 0, aside.fresh, aside.taken)
+        INTO rows USING v.watermark, v.watermark_xid;
+    END IF;
+    IF aside.fresh IS NOT NULL THEN
+      EXECUTE format('DROP TABLE pg_temp.matview_fresh_%s', v.id);
     END IF;
     seconds := extract(epoch FROM clock_timestamp() - started);
     IF matview.fingerprint(v.id, deps.functions, deps.rules) <> seen THEN
