@@ -329,8 +329,8 @@ std::string add_changes(const identified_storage& of, const std::string& storage
   if (of.hashed()) values.emplace_back("d.__mv_hash");
   return fmt::format(
       "changes AS (SELECT {0}, w FROM ({1}) AS c),\n"
-      "delta AS MATERIALIZED (SELECT {2}, sum(w) AS w FROM changes GROUP BY {3} "
-      "HAVING sum(w) <> 0),\n"
+      "delta AS MATERIALIZED (SELECT {2}, sum(w::int) AS w FROM changes GROUP BY {3} "
+      "HAVING sum(w::int) <> 0),\n"
       "changed AS (SELECT 1 WHERE false),\n"
       "gone AS (DELETE FROM {4} AS st USING delta AS d WHERE d.w < 0 AND {5} RETURNING 1),\n"
       // Counting what is gone comes first, so that a unique index does not see both.
@@ -344,8 +344,7 @@ std::string keyed_diff(const identified_storage& of, const view_parts& parts) {
   texts columns = quoted_all(of.columns);
   const std::string differs = fmt::format("ROW({}) IS DISTINCT FROM ROW({})",
                                           list(on("st", columns)), list(on("f", columns)));
-  const std::string same =
-      identified(of, "st", chosen(on("f", columns), of.identity), "f");
+  const std::string same = identified(of, "st", chosen(on("f", columns), of.identity), "f");
   if (of.hashed()) columns.emplace_back("__mv_hash");
   return fmt::format(
       "WITH compared AS MATERIALIZED (SELECT st.ctid AS __mv_at, f.* FROM (SELECT true AS "

@@ -26,7 +26,7 @@ constexpr const char* capture_sql =
 constexpr const char* finish_sql = R"(
   UPDATE matview.incremental SET view = $2::pg_catalog.regclass,
     storage = $3::pg_catalog.regclass, program = $4::pg_catalog.jsonb,
-    settings = $5::pg_catalog.jsonb
+    settings = $5::pg_catalog.jsonb, layout = pg_catalog.md5($6)
   WHERE id = $1::pg_catalog.int4)";
 
 // Not those whose definition alone is gone: their view still shows what it held, and depends on the
@@ -68,22 +68,44 @@ asio::awaitable<int> capture(pg::connection& on, int id, std::int64_t table,
 
 asio::awaitable<void> finish_incremental(pg::connection& on, int id, std::string view,
                                          std::string storage, std::string program,
-                                         std::string settings) {
+                                         std::string settings, std::string layout) {
   std::vector<pg::parameter> values = of(id);
   values.emplace_back(std::move(view));
   values.emplace_back(std::move(storage));
   values.emplace_back(std::move(program));
   values.emplace_back(std::move(settings));
+  values.emplace_back(std::move(layout));
   co_await on.query(finish_sql, std::move(values));
 }
 
-asio::awaitable<void> replace_program(pg::connection& on, int id, std::string program) {
+asio::awaitable<bool> replace_program(pg::connection& on, int id, std::string program,
+                                      std::string layout) {
   std::vector<pg::parameter> values = of(id);
   values.emplace_back(std::move(program));
-  co_await on.query(
-      "UPDATE matview.incremental SET program = $2::pg_catalog.jsonb WHERE id = "
-      "$1::pg_catalog.int4",
+  values.emplace_back(std::move(layout));
+  const pg::result done = co_await on.query(
+      "UPDATE matview.incremental SET program = $2::pg_catalog.jsonb, fingerprint = NULL "
+      "WHERE id = $1::pg_catalog.int4 AND layout = pg_catalog.md5($3) RETURNING 1",
       std::move(values));
+  co_return done.rows() == 1;
+}
+
+asio::awaitable<void> copy_definition(pg::connection& on, int from, int to) {
+  std::vector<pg::parameter> values = of(from);
+  const pg::result query = co_await on.query(
+      "SELECT pg_catalog.pg_get_viewdef(i.definition::pg_catalog.oid) FROM matview.incremental i "
+      "WHERE i.id = $1::pg_catalog.int4",
+      std::move(values));
+  std::string create =
+      fmt::format("CREATE VIEW matview.definition_{} AS {}", to, query.string(0, 0));
+  co_await on.query(std::move(create));
+}
+
+asio::awaitable<void> take_over(pg::connection& on, int old, int made) {
+  std::vector<pg::parameter> values = of(old);
+  values.emplace_back(fmt::format("{}", made));
+  co_await on.query("SELECT matview.take_over($1::pg_catalog.int4, $2::pg_catalog.int4)",
+                    std::move(values));
 }
 
 asio::awaitable<void> discard_incremental(pg::connection& on, int id) {

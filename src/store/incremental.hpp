@@ -49,10 +49,18 @@ asio::awaitable<int> capture(pg::connection& on, int id, std::int64_t table,
 /// `settings`: JSON.
 asio::awaitable<void> finish_incremental(pg::connection& on, int id, std::string view,
                                          std::string storage, std::string program,
-                                         std::string settings);
+                                         std::string settings, std::string layout);
 
-/// Another program for the same parts.
-asio::awaitable<void> replace_program(pg::connection& on, int id, std::string program);
+/// Another program for the same parts. False, and nothing is done, if those were made by another
+/// layout than this one.
+asio::awaitable<bool> replace_program(pg::connection& on, int id, std::string program,
+                                      std::string layout);
+
+/// Makes matview.definition_<to>, with the query of the view `from`. Needs an empty search_path.
+asio::awaitable<void> copy_definition(pg::connection& on, int from, int to);
+
+/// Puts the parts of `made`, a view made by make_parts and filled, in the place of those of `old`.
+asio::awaitable<void> take_over(pg::connection& on, int old, int made);
 
 /// Drops all parts of a view but the user's own.
 asio::awaitable<void> discard_incremental(pg::connection& on, int id);

@@ -79,14 +79,24 @@ select c.oid::pg_catalog.int8, n.nspname, c.relname, c.relkind, c.relpersistence
      from family f join pg_catalog.pg_class k on k.oid = f.oid
      left join pg_catalog.pg_subscription_rel s on s.srrelid = f.oid) below)";
 
+// Children by inheritance may be without what their parent says of its own rows: a key, and before
+// PostgreSQL 18 also NOT NULL. From then on that may be there without holding for all rows.
 constexpr std::string_view columns_sql = R"(
-select a.attrelid::pg_catalog.int8, a.attname, {}, a.attnotnull, a.attgenerated = 'v'
+select a.attrelid::pg_catalog.int8, a.attname, {},
+       a.attnotnull and (c.relkind = 'p' or not exists (
+         select from pg_catalog.pg_inherits h where h.inhparent = r.oid))
+       and not exists (select from pg_catalog.pg_constraint t where t.conrelid = r.oid
+         and t.contype = 'n' and not t.convalidated and t.conkey = array[a.attnum]),
+       a.attgenerated = 'v'
   from reached r join pg_catalog.pg_attribute a on a.attrelid = r.oid
+  join pg_catalog.pg_class c on c.oid = r.oid
  where a.attnum > 0 and not a.attisdropped order by a.attrelid, a.attnum)";
 
 constexpr std::string_view keys_sql = R"(
 select i.indrelid::pg_catalog.int8, a.attname
   from reached r join pg_catalog.pg_index i on i.indrelid = r.oid and i.indisprimary
+  join pg_catalog.pg_class c on c.oid = r.oid and (c.relkind = 'p' or not exists (
+    select from pg_catalog.pg_inherits h where h.inhparent = r.oid))
  cross join lateral pg_catalog.unnest(i.indkey::pg_catalog.int2[]) with ordinality k(attnum, place)
   join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
  where k.place <= i.indnkeyatts and i.indimmediate and i.indisvalid order by i.indrelid, k.place)";

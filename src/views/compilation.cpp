@@ -68,9 +68,13 @@ std::string program_json(const incremental::compiled_view& view,
   for (const incremental::piece& one : view.pieces) {
     pieces.push_back(json::object{{"section", one.section}, {"mask", one.mask}, {"sql", one.sql}});
   }
-  json::object out{{"bases", std::move(bases)},   {"pieces", std::move(pieces)},
-                   {"mechanism", view.mechanism}, {"apply", view.apply},
-                   {"full", view.full},           {"max_bases", view.max_tables}};
+  json::object out{{"bases", std::move(bases)},
+                   {"pieces", std::move(pieces)},
+                   {"mechanism", view.mechanism},
+                   {"apply", view.apply},
+                   {"full", view.full},
+                   {"max_bases", view.max_tables},
+                   {"unique_rows", view.unique_rows}};
   if (view.diff.empty()) {
     out["diff"] = nullptr;
   } else {

@@ -108,23 +108,6 @@ asio::awaitable<std::optional<incremental::refusal>> temporary_table(
   co_return out;
 }
 
-// Undoes the first transaction.
-asio::awaitable<void> discard(pg::connection& on, int id) {
-  const auto work = [id](pg::transaction& in) -> asio::awaitable<bool> {
-    co_await in.run(fmt::format("DROP VIEW IF EXISTS matview.matview_new_{}", id));
-    co_await store::discard_incremental(in.on(), id);
-    co_return true;
-  };
-  try {
-    co_await pg::in_transaction(on, work);
-  } catch (const error& failed) {
-    if (on.log()) {
-      on.log()(log_level::warning,
-               fmt::format("left behind, to be discarded later: {}", failed.what()));
-    }
-  }
-}
-
 asio::awaitable<refresh_report> publish_in(pg::transaction& in, const std::string& preamble,
                                            const create_request& request, int id) {
   co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + preamble);
@@ -207,7 +190,7 @@ asio::awaitable<incremental_creation> create_incremental(pg::connection& on,
     failure = failed;
   }
   if (failure) {
-    if (!failure->may_have_happened() && on.usable()) co_await discard(on, prepared->id);
+    if (!failure->may_have_happened() && on.usable()) co_await discard_parts(on, prepared->id);
     throw error(*failure);
   }
   report->reason = fmt::format("incremental (mechanism {}): it was filled with the query's result",

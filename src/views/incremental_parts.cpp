@@ -6,6 +6,7 @@
 #include <matview/error.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <utility>
 
@@ -50,6 +51,12 @@ asio::awaitable<void> make_relations(pg::transaction& in, int id,
   co_await in.run(std::move(sql));
 }
 
+// All that make_relations() makes the parts by.
+std::string layout_of(const incremental::compiled_view& view) {
+  return fmt::format("{}\n{}\n{}\n{}", view.source, view.core_source, view.view,
+                     fmt::join(view.indexes, "\n"));
+}
+
 }  // namespace
 
 asio::awaitable<parts_made> make_parts(pg::transaction& in, int id, parts_to_make what) {
@@ -86,26 +93,84 @@ asio::awaitable<parts_made> make_parts(pg::transaction& in, int id, parts_to_mak
     co_await make_relations(in, id, view, parts);
     co_await store::finish_incremental(on, id, fmt::format("matview.matview_new_{}", id),
                                        std::string(parts.storage), program_json(view, parts),
-                                       std::string(used));
+                                       std::string(used), layout_of(view));
   } else {
-    co_await store::replace_program(on, id, program_json(view, parts));
+    out.fit = co_await store::replace_program(on, id, program_json(view, parts), layout_of(view));
   }
   out.view = view;
   for (incremental::captured_table& table : out.view->tables) table.table = nullptr;
   co_return out;
 }
 
+asio::awaitable<void> discard_parts(pg::connection& on, int id) {
+  const auto work = [id](pg::transaction& in) -> asio::awaitable<bool> {
+    co_await in.run(fmt::format("DROP VIEW IF EXISTS matview.matview_new_{}", id));
+    co_await store::discard_incremental(in.on(), id);
+    co_return true;
+  };
+  try {
+    co_await pg::in_transaction(on, work);
+  } catch (const error& failed) {
+    if (on.log()) {
+      on.log()(log_level::warning,
+               fmt::format("left behind, to be discarded later: {}", failed.what()));
+    }
+  }
+}
+
+namespace {
+
+// Beside the old one; the first transaction of two, as of a new view.
+asio::awaitable<int> make_again(pg::transaction& in, int old) {
+  pg::connection& on = in.on();
+  const int id = co_await store::next_incremental_id(on);
+  co_await store::copy_definition(on, old, id);
+  const parts_made made = co_await make_parts(in, id, parts_to_make::all);
+  if (made.refusal) throw error(refused(*made.refusal, ""));
+  co_return id;
+}
+
+asio::awaitable<void> remake(pg::connection& on, int old) {
+  const auto make = [&](pg::transaction& in) -> asio::awaitable<int> {
+    co_await in.run("SET LOCAL application_name = 'matview recompile'; SET LOCAL search_path = ''");
+    co_return co_await make_again(in, old);
+  };
+  const int made = co_await pg::in_transaction(on, make);
+  const auto fill = [&](pg::transaction& in) -> asio::awaitable<bool> {
+    co_await in.run(
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
+        "SET LOCAL application_name = 'matview recompile'");
+    co_await store::run_refresh(in.on(), fmt::format("matview.matview_new_{}", made),
+                                std::string("full"));
+    co_await store::take_over(in.on(), old, made);
+    co_return true;
+  };
+  std::optional<error> failure;
+  try {
+    co_await pg::in_transaction(on, fill);
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  if (!failure) co_return;
+  if (!failure->may_have_happened() && on.usable()) co_await discard_parts(on, made);
+  throw error(*failure);
+}
+
+}  // namespace
+
 asio::awaitable<void> recompile(pg::connection& on, std::string quoted) {
+  std::optional<int> id;
   const auto work = [&](pg::transaction& in) -> asio::awaitable<bool> {
     co_await in.run("SET LOCAL application_name = 'matview recompile'; SET LOCAL search_path = ''");
-    const std::optional<int> id = co_await store::incremental_id(in.on(), std::string(quoted));
+    id = co_await store::incremental_id(in.on(), std::string(quoted));
     if (!id)
       throw error(errc::view_not_found, fmt::format("{} is not an incremental view", quoted));
     const parts_made made = co_await make_parts(in, *id, parts_to_make::program);
     if (made.refusal) throw error(refused(*made.refusal, ""));
-    co_return true;
+    co_return made.fit;
   };
-  co_await pg::in_transaction(on, work);
+  const bool fit = co_await pg::in_transaction(on, work);
+  if (!fit) co_await remake(on, *id);
 }
 
 }  // namespace matview::views

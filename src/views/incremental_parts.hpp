@@ -13,12 +13,13 @@ namespace matview::views {
 /// Which parts of an incremental view are to be made.
 enum class parts_to_make {
   all,      ///< Of a new one, whose definition is there.
-  program,  ///< Capture and program alone; the storage stays, if its columns are still the same.
+  program,  ///< Capture and program alone; the storage stays, if it fits.
 };
 
 struct parts_made {
   std::optional<incremental::compiled_view> view;
   std::optional<incremental::refusal> refusal;
+  bool fit = true;  ///< Of parts_to_make::program: else nothing but the capture was changed.
 };
 
 /// Compiles matview.definition_<id>, has its tables captured and makes what the view consists of;
@@ -27,8 +28,12 @@ struct parts_made {
 /// @throws error  permission_denied if this role may not capture a table.
 asio::awaitable<parts_made> make_parts(pg::transaction& in, int id, parts_to_make what);
 
-/// Makes the program of a view anew, since its tables were changed; a transaction of its own. It
-/// has to be filled then.
+/// Undoes make_parts of a new view that was not filled. What cannot be undone now is logged, and
+/// left to store::discard_orphans.
+asio::awaitable<void> discard_parts(pg::connection& on, int id);
+
+/// Makes the program of a view anew, since its tables were changed, and all its parts if they do
+/// not fit it any more; in transactions of its own. It has to be filled then.
 asio::awaitable<void> recompile(pg::connection& on, std::string quoted);
 
 }  // namespace matview::views

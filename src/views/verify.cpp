@@ -68,12 +68,12 @@ asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
         "SET LOCAL application_name = 'matview repair'");
     const store::incremental_refresh made =
         co_await store::run_refresh(in.on(), std::string(view.quoted), std::string("full"));
-    co_return made.mode != "none";
+    co_return made.mode == "full";
   };
   out.repaired = co_await pg::in_transaction(on, repair);
   // What was missed may be missed again: an owner can have more captured than who made the view.
   const bool captured = co_await store::is_captured(on, view.id);
-  if (!captured) {
+  if (!out.repaired || !captured) {
     co_await recompile(on, std::string(view.quoted));
     out.repaired = co_await pg::in_transaction(on, repair);
   }

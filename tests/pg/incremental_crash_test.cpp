@@ -109,6 +109,28 @@ class IncrementalCrash : public testing::Test {
   std::mt19937 dice_;
 };
 
+// The numbers of transactions go on in the new cluster, and the logs are there as they were.
+TEST_F(IncrementalCrash, AClusterThatPgUpgradeMadeIsNoticedAndTheNextRefreshIsFull) {
+  make_views();
+  change(1);
+  configure({});
+  if (!server.upgrade()) GTEST_SKIP() << "there is no pg_upgrade";
+  configure({{"default", server.url()}});
+  change(2);
+  for (const char* const view : {"linear", "keyed", "both"}) {
+    const refresh_report anew = refresh_matview(view);
+    EXPECT_NE(anew.mode, refresh_mode::incremental) << view;
+    EXPECT_TRUE(contains(anew.reason, "restored")) << anew.reason;
+    expect_right(view);
+  }
+  change(3);
+  for (const char* const view : {"linear", "keyed", "both"}) {
+    const refresh_report next = refresh_matview(view, {.mode = refresh_mode::incremental});
+    EXPECT_EQ(next.mode, refresh_mode::incremental) << view << ": " << next.reason;
+    expect_right(view);
+  }
+}
+
 TEST_F(IncrementalCrash, BackendsKilledAtAnyMomentOfARefreshLeaveItRight) {
   make_views();
   for (int round = 1; round <= 6; ++round) {

@@ -348,6 +348,24 @@ void private_server::restart() {
   start();
 }
 
+bool private_server::upgrade() {
+  if (!fs::exists(bindir_ + "/pg_upgrade")) return false;
+  stop();
+  const fs::path data = folder_ / "data";
+  const fs::path old = folder_ / "old";
+  fs::rename(data, old);
+  run_as_server({bindir_ + "/initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+                 "--locale=C", "-N"});
+  fs::copy_file(old / "postgresql.conf", data / "postgresql.conf",
+                fs::copy_options::overwrite_existing);
+  // It leaves its logs where it is run.
+  run_as_server({"sh", "-c", "cd \"$0\" && exec \"$@\"", folder_, bindir_ + "/pg_upgrade", "-b",
+                 bindir_, "-B", bindir_, "-d", old, "-D", data, "-U", "postgres", "-s", folder_});
+  fs::remove_all(old);
+  start();
+  return true;
+}
+
 std::string private_server::url() const {
   return socket_url(folder_);
 }

@@ -89,6 +89,9 @@ class private_server final {
   /// In order, but without waiting for clients.
   void stop();
   void restart();
+  /// Moves what it holds to a new cluster in its place with pg_upgrade, which takes the same
+  /// version, too. False, and nothing is done, where that program is not at hand.
+  [[nodiscard]] bool upgrade();
 
   [[nodiscard]] bool running() const noexcept { return postmaster_ != nullptr; }
   /// The same over all restarts: user postgres, database postgres.

@@ -26,6 +26,7 @@ CREATE TABLE matview.incremental (
   definition   regclass NOT NULL,            -- matview.definition_<id>: the user's query, verbatim
   storage      regclass NOT NULL,            -- matview.storage_<id>
   program      jsonb NOT NULL,
+  layout       text NOT NULL DEFAULT '',     -- a hash of all that the parts were made by; with another they do not fit
   settings     jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
   watermark    pg_snapshot,                  -- NULL: never filled
   watermark_xid xid8,                        -- the transaction that wrote watermark
@@ -36,6 +37,7 @@ CREATE TABLE matview.incremental (
   full_seconds float8,                       -- moving averages
   rows_per_second float8,
   rated_rows   float8,                       -- how many rows a refresh had to take in that this was measured with
+  hope         float8 NOT NULL DEFAULT 1,    -- how much faster than that more rows at once may be
   log_limit    bigint NOT NULL DEFAULT 10000000,
   last_refresh timestamptz
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
@@ -133,8 +135,10 @@ BEGIN
            (SELECT s.system_identifier FROM pg_control_system() AS s),
            (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()),
            string_agg(concat_ws(',', l.base::oid, k.relnamespace::regnamespace, k.relname, k.relkind, k.relrowsecurity,
-             k.relpersistence, EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = l.base), a.columns),
-             '|' ORDER BY l.id),
+             k.relpersistence, EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = l.base),
+             k.relhassubclass AND EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = l.base), a.columns,
+             (SELECT x.indkey::text || x.indimmediate || x.indisvalid FROM pg_index AS x
+               WHERE x.indrelid = l.base AND x.indisprimary)), '|' ORDER BY l.id),
            (SELECT string_agg(p.oid || ',' || p.xmin, ';' ORDER BY p.oid) FROM pg_proc AS p
              WHERE p.oid = ANY (functions)),
            (SELECT string_agg(r.oid || ',' || r.xmin, ';' ORDER BY r.oid) FROM pg_rewrite AS r
@@ -145,7 +149,7 @@ BEGIN
     -- A column that was renamed and renamed back was logged as NULL in between: hence xmin.
     LEFT JOIN LATERAL (
       SELECT string_agg(concat_ws(',', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation,
-               a.attgenerated), ';' ORDER BY a.attnum) AS columns,
+               a.attgenerated, a.attnotnull), ';' ORDER BY a.attnum) AS columns,
              string_agg(a.xmin::text, ',' ORDER BY a.attnum) AS touched
         FROM pg_attribute AS a WHERE a.attrelid = l.base AND a.attnum > 0 AND a.attname = ANY (c.columns)) AS a ON true
    WHERE c.view = fingerprint.view;
@@ -555,13 +559,6 @@ BEGIN
 END
 $$;
 
--- How many rows a table has, about; tables that were never analyzed say -1.
-CREATE FUNCTION matview.row_estimate(base oid) RETURNS float8 LANGUAGE sql STABLE
-  SET search_path = pg_catalog, pg_temp AS $$
-  SELECT sum(CASE WHEN k.reltuples > 0 THEN k.reltuples ELSE pg_relation_size(k.oid) / 50.0 END)
-    FROM matview.family(base) AS f (relid) JOIN pg_class AS k ON k.oid = f.relid AND k.relkind = 'r'
-$$;
-
 -- What a view reads may have been dropped with CASCADE, which leaves the view itself as it was.
 CREATE FUNCTION matview.need_definition(definition oid, view regclass) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
@@ -584,6 +581,45 @@ CREATE FUNCTION matview.swap_fault(view integer) RETURNS text LANGUAGE sql STABL
     FROM matview.incremental AS i WHERE i.id = swap_fault.view
 $$;
 
+-- Makes the indexes of one storage on another one, in the same order and with names that are free; returns their own,
+-- for when those are. own: also those that the program itself needs.
+CREATE FUNCTION matview.copy_indexes(source regclass, target regclass, own boolean) RETURNS text[] LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  i record;
+  part text;
+  names text[] := '{}';
+BEGIN
+  FOR i IN SELECT c.relname AS name, pg_get_indexdef(x.indexrelid) AS definition,
+                  obj_description(c.oid, 'pg_class') AS comment, x.indisclustered AS clustered
+             FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indexrelid
+            WHERE x.indrelid = source AND x.indisvalid AND (own OR c.relname NOT LIKE '%\_own') ORDER BY x.indexrelid
+  LOOP
+    names := names || i.name::text;
+    part := format('copy_%s_%s', target::oid, cardinality(names));
+    EXECUTE substring(i.definition FROM '^CREATE (?:UNIQUE )?INDEX ') || part || format(' ON %s', target)
+      || substring(i.definition FROM position(format(' ON %s USING ', source) IN i.definition)
+                                     + length(format(' ON %s', source)));
+    IF i.comment IS NOT NULL THEN
+      EXECUTE format('COMMENT ON INDEX matview.%I IS %L', part, i.comment);
+    END IF;
+    IF i.clustered THEN
+      EXECUTE format('ALTER TABLE %s CLUSTER ON %I', target, part);
+    END IF;
+  END LOOP;
+  RETURN names;
+END
+$$;
+
+CREATE FUNCTION matview.name_indexes(target regclass, names text[]) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  FOR i IN 1 .. cardinality(names) LOOP
+    EXECUTE format('ALTER INDEX matview.copy_%s_%s RENAME TO %I', target::oid, i, names[i]);
+  END LOOP;
+END
+$$;
+
 -- Fills a table beside the storage and puts it in its place: as fast as REFRESH, but for a moment at the end it waits
 -- for all who read the view, and they for it; and to a REPEATABLE READ transaction that began before, the view looks
 -- empty. Indexes are made when the table is full. template inserts into %s.
@@ -593,10 +629,8 @@ CREATE FUNCTION matview.swap(view integer, template text, fresh text, taken pg_s
 #variable_conflict use_column
 DECLARE
   v record;
-  i record;
   name text := format('matview.swap_%s', swap.view);
-  part text;
-  made text[] := '{}';
+  made text[];
   n bigint;
 BEGIN
   SELECT i.view::regclass AS view, i.storage::regclass AS storage,
@@ -606,30 +640,14 @@ BEGIN
          (SELECT format('ALTER TABLE %s SET (%s)', name, array_to_string(c.reloptions, ', ')) FROM pg_class AS c
            WHERE c.oid = i.storage AND c.reloptions IS NOT NULL) AS table_options
     INTO v FROM matview.incremental AS i WHERE i.id = swap.view;
-  EXECUTE format('CREATE TABLE %s (LIKE %s INCLUDING COMMENTS INCLUDING DEFAULTS INCLUDING STATISTICS INCLUDING STORAGE)',
-    name, v.storage);
+  EXECUTE format('CREATE TABLE %s (LIKE %s INCLUDING COMMENTS INCLUDING CONSTRAINTS INCLUDING DEFAULTS '
+    'INCLUDING STATISTICS INCLUDING STORAGE)', name, v.storage);
   IF v.table_options IS NOT NULL THEN
     EXECUTE v.table_options;
   END IF;
   EXECUTE matview.compose('{"pieces": []}', format(template, name), swap.view, NULL, NULL, 0, NULL, 0, fresh, taken);
   GET DIAGNOSTICS n = ROW_COUNT;
-  FOR i IN SELECT c.relname AS name, pg_get_indexdef(x.indexrelid) AS definition,
-                  obj_description(c.oid, 'pg_class') AS comment, x.indisclustered AS clustered
-             FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indexrelid
-            WHERE x.indrelid = v.storage AND x.indisvalid ORDER BY x.indexrelid
-  LOOP
-    part := format('swap_%s_%s', swap.view, cardinality(made) + 1);
-    EXECUTE substring(i.definition FROM '^CREATE (?:UNIQUE )?INDEX ') || part || format(' ON %s', name)
-      || substring(i.definition FROM position(format(' ON %s USING ', v.storage) IN i.definition)
-                                     + length(format(' ON %s', v.storage)));
-    IF i.comment IS NOT NULL THEN
-      EXECUTE format('COMMENT ON INDEX matview.%I IS %L', part, i.comment);
-    END IF;
-    IF i.clustered THEN
-      EXECUTE format('ALTER TABLE %s CLUSTER ON %I', name, part);
-    END IF;
-    made := made || i.name::text;
-  END LOOP;
+  made := matview.copy_indexes(v.storage, name, true);
   EXECUTE format('ANALYZE %s', name);
   -- From here on readers wait. As they do, the view is locked before its table.
   EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v.view);
@@ -638,16 +656,14 @@ BEGIN
   EXECUTE format('CREATE OR REPLACE VIEW %s%s AS %s', v.view, v.view_options, v.definition);
   UPDATE matview.incremental AS i SET storage = format('matview.storage_%s', swap.view)::regclass WHERE i.id = swap.view;
   EXECUTE format('DROP TABLE matview.swapped_%s', swap.view);
-  FOR i IN SELECT * FROM unnest(made) WITH ORDINALITY AS u (name, place) LOOP
-    EXECUTE format('ALTER INDEX matview.swap_%s_%s RENAME TO %I', swap.view, i.place, i.name);
-  END LOOP;
+  PERFORM matview.name_indexes(format('matview.storage_%s', swap.view), made);
   RETURN n;
 END
 $$;
 
 -- Brings an incremental view up to date. mode: none, incremental, full, diff, swap; or recompile, when nothing was done as
--- its program does not fit its tables any more: then it has to be compiled and captured anew and be filled with wish
--- 'full'.
+-- its program does not fit its tables any more: then it has to be compiled and captured anew, its fingerprint set to
+-- NULL, and be filled with wish 'full'.
 --
 -- The change, the new state of the tables and the new watermark have to come from one snapshot. Under READ COMMITTED
 -- that is the one of the single statement that applies the change; whatever is found out before it holds only because
@@ -678,7 +694,6 @@ DECLARE
   held boolean := false;     -- we have its row locked
   because text;              -- why not by the change
   by_cost boolean := false;
-  estimate float8;
   break_even float8;         -- how many rows take as long as filling it anew
   changed integer[];
   names text;
@@ -757,7 +772,8 @@ BEGIN
         ELSE 'a column, trigger, partition or subscription of a table that it is made from was changed, or the server was restarted'
         END);
       PERFORM matview.need_definition(v.definition, view);
-      IF wish <> 'full' AND (fault IS NOT NULL OR split_part(v.fingerprint, ':', 1) <> split_part(seen, ':', 1)) THEN
+      -- Not any more if it is new, or was compiled anew just now; who may not capture more has to live with it then.
+      IF wish <> 'full' AND fault IS NOT NULL OR split_part(v.fingerprint, ':', 1) <> split_part(seen, ':', 1) THEN
         mode := 'recompile';
         reason := because;
         RETURN;
@@ -784,15 +800,11 @@ BEGIN
         END IF;
       END IF;
       IF held THEN
-        -- More rows at once cost less each. How much less is not known of more than were ever measured: they are taken
-        -- to cost as the root of their number, and a quarter at the least; then it is measured.
-        break_even := v.full_seconds * v.rows_per_second;
-        IF break_even > v.rated_rows THEN
-          break_even := least(break_even * break_even / v.rated_rows, 4 * break_even, 1e15);
-        END IF;
-        SELECT CASE WHEN wish = 'auto' THEN greatest(1000, coalesce(break_even, sum(matview.row_estimate(b)) / 10))::bigint
-                 + 1 END
-          INTO capacity FROM unnest(bases) AS b;
+        -- Until it is measured, a changed row is taken to cost 20 us. Many rows at once cost less each than the fewer
+        -- that were measured. How much less nobody knows: each full refresh makes us a little more hopeful, so that
+        -- one day it is tried, and then known.
+        break_even := least(v.full_seconds * coalesce(v.rows_per_second, 50000) * v.hope, 1e15);
+        capacity := CASE WHEN wish = 'auto' THEN greatest(1000, break_even)::bigint + 1 END;
         counts := matview.count_changes(logs, conditions, v.watermark, v.watermark_xid, capacity);
         unchanged := 0 = ALL (counts);
       ELSIF bases IS NULL THEN
@@ -832,21 +844,11 @@ BEGIN
       IF cardinality(changed) > coalesce((v.program ->> 'max_bases')::integer, 4) THEN
         because := format('%s tables have changed; by their changes it is refreshed when %s have', cardinality(changed),
           coalesce((v.program ->> 'max_bases')::integer, 4));
-      ELSIF wish = 'auto' AND log_rows > 1000 THEN
-        IF break_even IS NOT NULL THEN
-          IF log_rows > break_even THEN
-            by_cost := true;
-            because := format('%s%s rows have changed; what takes as long as filling it anew (%s s) are about %s',
-              CASE WHEN log_rows >= capacity THEN 'at least ' END, log_rows, round(v.full_seconds::numeric, 2),
-              break_even::bigint);
-          END IF;
-        ELSE
-          estimate := (SELECT sum(matview.row_estimate(b)) FROM unnest(bases, counts) AS u (b, n) WHERE n > 0);
-          IF log_rows > estimate / 10 THEN
-            because := format('%s%s rows have changed in tables of about %s',
-              CASE WHEN log_rows >= capacity THEN 'at least ' END, log_rows, estimate::bigint);
-          END IF;
-        END IF;
+      ELSIF wish = 'auto' AND log_rows > 1000 AND log_rows > break_even THEN
+        by_cost := true;
+        because := format('%s%s rows have changed; what takes as long as filling it anew (%s s) are about %s',
+          CASE WHEN log_rows >= capacity THEN 'at least ' END, log_rows, round(v.full_seconds::numeric, 2),
+          break_even::bigint);
       END IF;
     END IF;
     EXIT decide;
@@ -920,7 +922,8 @@ BEGIN
     IF log_rows >= 1000 THEN
       UPDATE matview.incremental AS i
          SET rows_per_second = o.weight * coalesce(i.rows_per_second, 0) + (1 - o.weight) * log_rows / seconds,
-             rated_rows = o.weight * coalesce(i.rated_rows, 0) + (1 - o.weight) * log_rows
+             rated_rows = o.weight * coalesce(i.rated_rows, 0) + (1 - o.weight) * log_rows,
+             hope = 1
         -- One of much more rows than before tells more than all before.
         FROM (SELECT CASE WHEN v.rated_rows IS NULL OR log_rows > 3 * v.rated_rows THEN 0 ELSE 0.7 END) AS o (weight)
        WHERE i.id = v.id;
@@ -964,8 +967,9 @@ BEGIN
        SET fingerprint = CASE WHEN fault IS NULL THEN seen END, functions = deps.functions, rules = deps.rules,
            detached = NULL,
            full_seconds = coalesce(0.7 * i.full_seconds, 0.7 * seconds) + 0.3 * seconds,
-           -- so that one slow refresh does not decide for ever
-           rows_per_second = CASE WHEN by_cost THEN 1.1 ELSE 1 END * i.rows_per_second
+           -- Seldom enough that all these refreshes together take no more than 1.2 times as long as full ones, even if
+           -- each such hope is in vain.
+           hope = CASE WHEN by_cost THEN least(3, 1.05 * i.hope) ELSE i.hope END
      WHERE i.id = v.id;
   END IF;
   PERFORM set_config(s.key, s.value, true) FROM jsonb_each_text(old_settings) AS s;
@@ -1059,6 +1063,44 @@ BEGIN
   PERFORM matview.release_capture(discard.view);
   DELETE FROM matview.incremental AS i WHERE i.id = discard.view;
   EXECUTE format('DROP TABLE IF EXISTS matview.storage_%s, matview.core_%1$s', discard.view);
+END
+$$;
+
+-- A view whose parts do not fit its tables any more is made once more beside itself, as "made", and filled. Here that
+-- takes the place of the old parts, behind the user's view, which stays what it is for all who know it.
+CREATE FUNCTION matview.take_over(old integer, made integer) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
+DECLARE
+  o record;
+  n record;
+  options text;
+  indexes text[];
+  above integer;
+BEGIN
+  SELECT i.* INTO STRICT o FROM matview.incremental AS i WHERE i.id = old FOR UPDATE;
+  SELECT i.* INTO STRICT n FROM matview.incremental AS i WHERE i.id = made FOR UPDATE;
+  SELECT format(' WITH (%s)', array_to_string(c.reloptions, ', ')) INTO options FROM pg_class AS c
+   WHERE c.oid = o.view AND c.reloptions IS NOT NULL;
+  indexes := matview.copy_indexes(o.storage, n.storage, false);
+  -- Copies of a row are counted, where an index does not see them.
+  IF n.program ->> 'unique_rows' = 'false' AND EXISTS (
+      SELECT FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indexrelid
+       WHERE x.indrelid = n.storage AND x.indisunique AND c.relname NOT LIKE '%\_own') THEN
+    EXECUTE format('ALTER TABLE %s ADD CHECK (__mv_n1 <= 1)', n.storage);
+  END IF;
+  -- Views on it find that their triggers are missing; until they are compiled anew they show what they hold.
+  FOR above IN SELECT c.view FROM matview.capture AS c JOIN matview.change_log AS l ON l.id = c.log
+                WHERE l.base = o.storage LOOP
+    EXECUTE format('DROP VIEW IF EXISTS matview.source_%s, matview.core_source_%1$s', above);
+  END LOOP;
+  UPDATE matview.change_log AS l SET base = n.storage WHERE l.base = o.storage;
+  -- From here on readers wait.
+  EXECUTE format('CREATE OR REPLACE VIEW %s%s AS %s', o.view, options, pg_get_viewdef(n.view));
+  EXECUTE format('DROP VIEW %s', n.view);
+  PERFORM matview.discard(old);
+  PERFORM matview.name_indexes(n.storage, indexes);
+  UPDATE matview.incremental AS i
+     SET view = o.view, settings = o.settings, log_limit = o.log_limit, full_seconds = o.full_seconds WHERE i.id = made;
 END
 $$;
 

@@ -1,0 +1,328 @@
+#include "incremental/kept_groups.hpp"
+
+#include "incremental/affected_keys.hpp"
+#include "incremental/aggregates.hpp"
+#include "incremental/explanation.hpp"
+#include "incremental/replaced_rows.hpp"
+#include "incremental/residue.hpp"
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace matview::incremental {
+
+namespace {
+
+using texts = std::vector<std::string>;
+
+struct grouping {
+  std::vector<node*> keys;
+  std::vector<std::vector<std::size_t>> sets;  // Of keys; empty without grouping sets.
+  aggregate_state state;
+  std::vector<node*> calls;
+  std::string why_not;            // Why the state cannot be updated.
+  const node* culprit = nullptr;  // The aggregate that it is said of.
+  texts types;                    // Of keys, totals and extremes.
+};
+
+class kept_groups final {
+ public:
+  explicit kept_groups(draft& to) : draft_(to) {}
+  kept_groups(const kept_groups&) = delete;
+  kept_groups& operator=(const kept_groups&) = delete;
+
+  void run() {
+    grouping by = read_groups();
+    keyed_storage storage;
+    if (by.why_not.empty()) storage = storage_of(by);
+    if (!by.why_not.empty()) {
+      if (!by.sets.empty()) throw not_incremental(construct::grouping_sets, by.why_not);
+      if (by.keys.empty()) throw no_group(by);
+      replace_by_keys(draft_, "the groups", "because " + by.why_not);
+      return;
+    }
+    const std::optional<std::string> nonlinear = nonlinear_core(draft_.in, draft_.top);
+    const bool choice = nonlinear && !by.keys.empty() && by.sets.empty();
+    if (choice && !draft_.input.coarse_groups && try_groups_by_keys(*nonlinear)) return;
+    if (!nonlinear) {
+      draft_.out.mechanism = "L";
+      std::vector<const select_statement*> queries;
+      for (std::size_t set = 0; set < std::max<std::size_t>(1, by.sets.size()); ++set) {
+        queries.push_back(group_branch(by, set));
+      }
+      draft_.maintain(storage, queries, grand_totals(by));
+    } else {
+      rows_below(by, storage, *nonlinear);
+    }
+    draft_.out.unique_rows = true;
+    group_view(by, storage);
+  }
+
+ private:
+  grouping read_groups() {
+    grouping out;
+    if (has_grouping_sets(draft_.top)) {
+      out.sets = grouping_sets(draft_.top, out.keys);
+    } else {
+      out.keys = group_expressions(draft_.in, draft_.top);
+    }
+    const auto read = [&](node* expression) {
+      for (node* call : aggregates_in(draft_.in, expression)) {
+        out.calls.push_back(call);
+        if (const auto why = add_to_state(draft_.in, call, out.state)) {
+          out.why_not = *why;
+          out.culprit = call;
+        }
+      }
+      if (has_sub_link(expression)) out.why_not = "a subquery stands beside the aggregates";
+    };
+    for (std::size_t i = 0; i < draft_.top->n_target_list; ++i) {
+      read(res_target(draft_.top->target_list[i])->val);
+    }
+    if (draft_.top->having_clause != nullptr) read(draft_.top->having_clause);
+    for (std::size_t i = 0; i < draft_.query.tree->n_sort_clause; ++i) {
+      read(draft_.query.tree->sort_clause[i]->sort_by->node);
+    }
+    if (has_windows(draft_.top)) out.why_not = "a window function goes over the groups";
+    return out;
+  }
+
+  // The storage of groups; fills in why_not if a type forbids it.
+  keyed_storage storage_of(grouping& by) {
+    keyed_storage out;
+    select_statement* probe = core_of(draft_.in, draft_.top);
+    const auto add = [&](node* value) {
+      append(draft_.memory, probe->n_target_list, probe->target_list,
+             make_target(draft_.memory, value, fmt::format("c{}", probe->n_target_list + 1)));
+    };
+    for (node* key : by.keys) add(key);
+    for (const auto& one : by.state.totals) add(one.of);
+    for (const auto& one : by.state.extremes) add(one.of);
+    if (probe->n_target_list == 0) add(parse_expression(draft_.memory, "1"));
+    const std::vector<store::column_facts>& known = draft_.types_of(print(probe));
+    by.types.clear();
+    for (const store::column_facts& one : known) by.types.push_back(one.type);
+    for (std::size_t i = 0; i < by.keys.size(); ++i) {
+      if (!known[i].hashable) by.why_not = "a column of GROUP BY has a type without hash";
+      const std::string name = output_name(by.keys[i]);
+      out.keys.push_back(name.empty() ? fmt::format("__mv_g{}", i + 1) : name);
+      out.traits.push_back(
+          {.nullable = !by.sets.empty() || !never_null(draft_.in, draft_.top, by.keys[i]),
+           .fixed = known[i].fixed_size});
+    }
+    if (!by.sets.empty()) {
+      out.keys.emplace_back("__mv_set");
+      out.traits.push_back({.nullable = false, .fixed = true});
+      // The set of no column has its row also when there are none below: see grand_totals().
+      if (has_grand_total(by)) out.counters = 2;
+    }
+    const std::size_t first = by.keys.size();
+    for (std::size_t i = 0; i < by.state.totals.size(); ++i) {
+      out.sums.push_back(sum_type(by, by.state.totals[i], known[first + i].type));
+    }
+    for (std::size_t i = 0; i < by.state.extremes.size(); ++i) {
+      if (!known[first + by.state.totals.size() + i].hashable) {
+        by.why_not = "min or max of a type without hash";
+      }
+      out.extremes.push_back(by.state.extremes[i].least);
+    }
+    return out;
+  }
+
+  std::string sum_type(grouping& by, const aggregate_state::total& of, const std::string& type) {
+    if (of.number_only) return {};
+    const bool small = type == "integer" || type == "smallint";
+    const bool exact = type == "bigint" || type == "numeric" || type.starts_with("numeric(");
+    if (!small && !exact) {
+      by.why_not = fmt::format("sums of {} are not exact, so that they cannot be updated", type);
+      for (const node* call : by.calls) {
+        if (same(argument_of(draft_.in, call), of.of)) by.culprit = call;
+      }
+    }
+    for (const node* call : averaged(by.calls)) {
+      if (type == "numeric" && same(argument_of(draft_.in, call), of.of)) {
+        by.why_not = "the digits of avg() of a numeric without scale depend on all its values";
+      }
+    }
+    return small ? "bigint" : "numeric";
+  }
+
+  std::string output_name(const node* expression) const {
+    for (std::size_t i = 0; i < draft_.top->n_target_list; ++i) {
+      if (same(res_target(draft_.top->target_list[i])->val, expression)) {
+        return draft_.input.facts.output.at(i).name;
+      }
+    }
+    return {};
+  }
+
+  not_incremental no_group(const grouping& by) const {
+    if (by.culprit == nullptr) return {construct::no_group, by.why_not};
+    const PgQuery__FuncCall* call = func_call(by.culprit);
+    const PgQuery__ColumnRef* of = call->n_args > 0 ? column_ref(call->args[0]) : nullptr;
+    return {construct::no_group, by.why_not,
+            std::string(string_of(call->funcname[call->n_funcname - 1])),
+            of == nullptr ? std::string() : std::string(string_of(of->fields[of->n_fields - 1]))};
+  }
+
+  bool try_groups_by_keys(const std::string& nonlinear) {
+    try {
+      replace_by_keys(draft_, "the groups",
+                      fmt::format("because of {}; by the planner's estimate they are small, "
+                                  "so that their rows need not be stored",
+                                  nonlinear));
+    } catch (const not_incremental&) {
+      return false;
+    }
+    return true;
+  }
+
+  static bool has_grand_total(const grouping& by) {
+    return std::any_of(by.sets.begin(), by.sets.end(), [](const auto& set) { return set.empty(); });
+  }
+
+  // A row of the second counter for each set of no column, which keeps its group alive.
+  static std::string grand_totals(const grouping& by) {
+    std::string out;
+    const std::size_t totals = by.keys.size() + by.state.totals.size();
+    for (std::size_t set = 0; set < by.sets.size(); ++set) {
+      if (!by.sets[set].empty()) continue;
+      out += " UNION ALL SELECT ";
+      for (std::size_t i = 0; i < by.keys.size(); ++i)
+        out += fmt::format("NULL::{}, ", by.types[i]);
+      out += fmt::format("{}::int, ", set);
+      for (std::size_t i = by.keys.size(); i < totals + by.state.extremes.size(); ++i) {
+        out += fmt::format("NULL::{}, ", by.types[i]);
+      }
+      out += "2::int";
+    }
+    return out;
+  }
+
+  // The rows below GROUP BY; of grouping sets those for one set.
+  select_statement* group_branch(const grouping& by, std::size_t set) {
+    select_statement* out = core_of(draft_.in, draft_.top);
+    const auto add = [&](node* value, std::string_view name, std::size_t number) {
+      append(draft_.memory, out->n_target_list, out->target_list,
+             make_target(draft_.memory, copy(draft_.memory, value),
+                         fmt::format("{}{}", name, number)));
+    };
+    for (std::size_t i = 0; i < by.keys.size(); ++i) {
+      const bool grouped = by.sets.empty() || std::find(by.sets[set].begin(), by.sets[set].end(),
+                                                        i) != by.sets[set].end();
+      add(grouped ? by.keys[i]
+                  : parse_expression(draft_.memory,
+                                     fmt::format("CASE WHEN false THEN {} END", print(by.keys[i]))),
+          "k", i + 1);
+    }
+    if (!by.sets.empty()) {
+      add(parse_expression(draft_.memory, fmt::format("{}::int", set)), "k", by.keys.size() + 1);
+    }
+    for (std::size_t i = 0; i < by.state.totals.size(); ++i) add(by.state.totals[i].of, "t", i + 1);
+    for (std::size_t i = 0; i < by.state.extremes.size(); ++i) {
+      add(by.state.extremes[i].of, "e", i + 1);
+    }
+    draft_.add_leaf(out, 1);
+    return out;
+  }
+
+  // Mechanism D.
+  void rows_below(const grouping& by, const keyed_storage& storage, const std::string& nonlinear) {
+    if (!by.sets.empty()) {
+      throw not_incremental(construct::grouping_sets, "over outer joins or subqueries");
+    }
+    select_statement* below = group_branch(by, 0);
+    draft_.out.mechanism = "D";
+    const key_plan plan = plan_keys(draft_.in, below, draft_.bits, draft_.logs);
+    const replaced_storage core =
+        key_storage(draft_, below, plan, draft_.input.parts.core, draft_.input.parts.core_source,
+                    draft_.out.core_source);
+    draft_.out.pieces = plan.pieces;
+    texts columns = texts{};
+    for (std::size_t i = 1; i <= by.keys.size(); ++i) columns.push_back(fmt::format("k{}", i));
+    for (std::size_t i = 1; i <= by.state.totals.size(); ++i)
+      columns.push_back(fmt::format("t{}", i));
+    for (std::size_t i = 1; i <= by.state.extremes.size(); ++i)
+      columns.push_back(fmt::format("e{}", i));
+    columns.emplace_back("leaf");
+    const std::string shown = fmt::format("{}", fmt::join(columns, ", "));
+    const std::string changes = fmt::format(
+        "SELECT {0}, 1::bigint AS w FROM core_added UNION ALL SELECT {0}, -1::bigint FROM "
+        "core_gone",
+        shown);
+    const std::string anew = fmt::format("SELECT {} FROM fresh", shown);
+    draft_.out.source = storage_source(storage, print(below));
+    draft_.apply_by(keys_item() +
+                    replace_keys(core, "core_gone", "core_added", shown, core.source) + ",\n" +
+                    add_changes(storage, draft_.input.parts.storage, changes, print(below)));
+    draft_.fill_by(fmt::format(
+        "fresh AS MATERIALIZED (SELECT * FROM {} AS r),\n{},\n{}", fresh_rows(core.source),
+        replace_all(core.storage, "fresh", "core_gone", "core_added"),
+        replace_all(draft_.input.parts.storage, fmt::format("({})", storage_source(storage, anew)),
+                    "gone", "added")));
+    draft_.out.diff = fmt::format(
+        "WITH {},\n{},\n{},\n/*watermark*/\nSELECT (SELECT count(*) FROM changed) + "
+        "(SELECT count(*) FROM gone) + (SELECT count(*) FROM added)",
+        differing_keys(core), replace_keys(core, "core_gone", "core_added", shown, "fresh"),
+        add_changes(storage, draft_.input.parts.storage, changes, anew));
+    draft_.add_index(storage);
+    draft_.add_index(core);
+    draft_.out.max_tables = 30;
+    draft_.out.parts.push_back(
+        {"the rows that are aggregated", "D",
+         fmt::format("they are stored as well, because of {}; those with the same "
+                     "{} as a change are made anew, and what goes and comes is "
+                     "the change of the groups",
+                     nonlinear, shown_keys(plan))});
+    const auto paths = explained_paths(plan.paths);
+    draft_.out.parts.insert(draft_.out.parts.end(), paths.begin(), paths.end());
+  }
+
+  void group_view(const grouping& by, const keyed_storage& storage) {
+    const group_residue residue{draft_.in, by.keys, by.sets, storage.keys, by.state};
+    texts columns;
+    for (std::size_t i = 0; i < draft_.top->n_target_list; ++i) {
+      const store::column_facts& output = draft_.input.facts.output.at(i);
+      const std::string value = residue.text(res_target(draft_.top->target_list[i])->val);
+      draft_.out.stored[output.name] =
+          fmt::format("({}::{})", std::string("(") + residue.stored(value) + ")", output.type);
+      if (std::find(storage.keys.begin(), storage.keys.end(), output.name) != storage.keys.end()) {
+        draft_.out.stored[output.name] = quoted(output.name);
+      }
+      columns.push_back(fmt::format("({})::{} AS {}", value, output.type, quoted(output.name)));
+    }
+    const std::string where = draft_.top->having_clause != nullptr
+                                  ? residue.text(draft_.top->having_clause)
+                                  : std::string();
+    draft_.out.view = finish_group_view(residue, draft_.query.tree, draft_.top, columns,
+                                        draft_.input.parts.storage + " AS s", where);
+    draft_.out.parts.insert(draft_.out.parts.begin(),
+                            {"the groups", draft_.out.mechanism, why_kept(by)});
+    draft_.explain_residue(draft_.top, "groups");
+  }
+
+  // Why groups are not made anew, if they might be.
+  std::string why_kept(const grouping& by) const {
+    std::string out = "each has the state of its aggregates, which changes are added to";
+    if (!by.state.extremes.empty()) out += "; least and greatest values that go are looked up anew";
+    if (draft_.out.mechanism != "D") return out;
+    if (by.keys.empty()) return out + "; without GROUP BY, making it anew would be a full refresh";
+    return out + (draft_.input.coarse_groups
+                      ? "; by the planner's estimate they are too large to be made anew"
+                      : "; only their rows tell which of them a change touches");
+  }
+
+  draft& draft_;
+};
+
+}  // namespace
+
+void keep_groups(draft& to) {
+  kept_groups(to).run();
+}
+
+}  // namespace matview::incremental

@@ -1,0 +1,120 @@
+#include "incremental/replaced_rows.hpp"
+
+#include <matview/error.hpp>
+
+#include "incremental/explanation.hpp"
+#include "incremental/residue.hpp"
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace matview::incremental {
+
+namespace {
+
+using texts = std::vector<std::string>;
+
+}  // namespace
+
+std::string keys_item() {
+  return "/*deltas*/keys AS MATERIALIZED (SELECT DISTINCT * FROM (/*section 1*/) AS q),\n";
+}
+
+replaced_storage key_storage(draft& to, select_statement* query, const key_plan& plan,
+                             std::string storage, std::string source_name, std::string& source) {
+  replaced_storage out{.storage = std::move(storage),
+                       .source = std::move(source_name),
+                       .columns = {},
+                       .keys = plan.columns,
+                       .traits = {}};
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    if (plan.columns[i].starts_with("__mv_k")) {
+      append(to.memory, query->n_target_list, query->target_list,
+             make_target(to.memory, copy(to.memory, plan.expressions[i]), plan.columns[i]));
+    }
+  }
+  const std::string rows = print(query);
+  const std::vector<store::column_facts>& known = to.types_of(rows);
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    const auto facts = std::find_if(known.begin(), known.end(),
+                                    [&](const auto& one) { return one.name == plan.columns[i]; });
+    if (facts == known.end())
+      throw error(errc::server_error, "a key column was lost: " + plan.columns[i]);
+    if (!facts->hashable) {
+      const node* key = plan.expressions[i];
+      const PgQuery__ColumnRef* column = key == nullptr ? nullptr : column_ref(key);
+      const std::string name =
+          column == nullptr ? facts->name : std::string(string_of(column->fields[1]));
+      throw not_incremental(
+          construct::type_without_hash,
+          fmt::format("{} ({})", key == nullptr ? facts->name : print(key), facts->type), name);
+    }
+    const bool never =
+        plan.expressions[i] != nullptr && never_null(to.in, query, plan.expressions[i]);
+    out.traits.push_back({.nullable = !never, .fixed = facts->fixed_size});
+  }
+  for (const store::column_facts& one : known) out.columns.push_back(quoted(one.name));
+  source = rows;
+  if (need_hash(out.traits)) {
+    out.hash = "__mv_hash";
+    texts keys;
+    for (const std::string& key : plan.columns) keys.push_back("r." + quoted(key));
+    source = fmt::format("SELECT r.*, {} AS __mv_hash FROM ({}) AS r", hash_of(keys), rows);
+  }
+  return out;
+}
+
+void replace_by_keys(draft& to, const std::string& what, const std::string& because) {
+  select_statement* rows = copy(to.memory, to.top);
+  const residue_order order = order_of(to.in, to.query.tree, to.input.facts);
+  if (!is_set_operation(rows)) {
+    for (std::size_t i = 0; i < rows->n_target_list; ++i) {
+      res_target(rows->target_list[i])->name = to.memory.text(to.input.facts.output.at(i).name);
+    }
+    for (std::size_t i = 0; i < order.hidden.size(); ++i) {
+      append(
+          to.memory, rows->n_target_list, rows->target_list,
+          make_target(to.memory, copy(to.memory, order.hidden[i]), fmt::format("__mv_o{}", i + 1)));
+    }
+    // DISTINCT ON keeps the first row by this order.
+    if (rows->n_distinct_clause > 0) {
+      rows->n_sort_clause = to.query.tree->n_sort_clause;
+      rows->sort_clause = to.query.tree->sort_clause;
+    }
+  }
+  const key_plan plan = plan_keys(to.in, rows, to.bits, to.logs);
+  std::string source;
+  const replaced_storage storage =
+      key_storage(to, rows, plan, to.input.parts.storage, to.input.parts.source, source);
+  to.out.mechanism = "K";
+  to.out.source = std::move(source);
+  to.out.pieces = plan.pieces;
+  to.out.max_tables = 30;
+  to.out.unique_rows = true;
+  to.out.apply = fmt::format(
+      "WITH {}{},\n/*watermark*/\nSELECT (SELECT count(*) FROM gone) + "
+      "(SELECT count(*) FROM added), /*unexpected*/",
+      keys_item(), replace_keys(storage, "gone", "added", "1", storage.source));
+  to.fill_by(replace_all(storage.storage, fresh_rows(storage.source), "gone", "added"));
+  const bool comparable = std::all_of(to.input.facts.output.begin(), to.input.facts.output.end(),
+                                      [](const auto& one) { return one.hashable; });
+  if (comparable) to.out.diff = keyed_diff(storage);
+  to.add_index(storage);
+  texts columns;
+  for (const store::column_facts& column : to.input.facts.output) {
+    columns.push_back("s." + quoted(column.name));
+    to.out.stored[column.name] = quoted(column.name);
+  }
+  to.out.view =
+      finish_view(to.in, to.query.tree, order, columns, to.input.parts.storage + " AS s", "");
+  to.explain_residue(nullptr, "rows");
+  to.out.parts.push_back({what, "K",
+                          fmt::format("those with the same {} as a change are made anew, {}",
+                                      shown_keys(plan), because)});
+  const auto paths = explained_paths(plan.paths);
+  to.out.parts.insert(to.out.parts.end(), paths.begin(), paths.end());
+}
+
+}  // namespace matview::incremental

@@ -1,0 +1,139 @@
+#include "incremental/unique_rows.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+namespace matview::incremental {
+
+namespace {
+
+using table_column_name = std::pair<std::string, std::string>;  // Alias and column.
+
+bool only_inner_joins(const node* item) {
+  const PgQuery__JoinExpr* join = join_expr(item);
+  if (join == nullptr) return range_var(item) != nullptr;
+  return join->jointype == PG_QUERY__JOIN_TYPE__JOIN_INNER && only_inner_joins(join->larg) &&
+         only_inner_joins(join->rarg);
+}
+
+// unnest() and the like may stand among the targets; only plain operators and casts surely do not.
+bool may_return_set(const node* expression) {
+  bool found = false;
+  walk(expression, [&](ProtobufCMessage* message) {
+    found = found || message->descriptor == &pg_query__func_call__descriptor;
+    return !found;
+  });
+  return found;
+}
+
+std::optional<table_column_name> named(const node* expression) {
+  const PgQuery__ColumnRef* column = column_ref(expression);
+  if (column == nullptr || column->n_fields != 2) return std::nullopt;
+  return table_column_name(string_of(column->fields[0]), string_of(column->fields[1]));
+}
+
+class dependencies final {
+ public:
+  dependencies(const query_context& in, const select_statement* query) : in_(in) {
+    for (std::size_t i = 0; i < query->n_from_clause; ++i) add_joins(query->from_clause[i]);
+    add_equalities(query->where_clause);
+    for (const std::string& alias : scans_in(in, query)) {
+      scans_[alias] = &in.query.scan_of(alias)->table->primary_key;
+    }
+  }
+
+  [[nodiscard]] const std::map<std::string, const std::vector<std::string>*>& scans() const {
+    return scans_;
+  }
+
+  /// Whether a row of each of `from` leaves no choice for the rows of the others.
+  [[nodiscard]] bool determine_all(std::set<std::string> from) const {
+    std::set<table_column_name> known;
+    const auto is_known = [&](const table_column_name& one) {
+      return from.contains(one.first) || known.contains(one);
+    };
+    bool more = true;
+    while (more) {
+      more = false;
+      for (const auto& [left, right] : equal_) {
+        if (is_known(left)) more = known.insert(right).second || more;
+        if (is_known(right)) more = known.insert(left).second || more;
+      }
+      for (const auto& [alias, key] : scans_) {
+        const bool whole =
+            !key->empty() && std::ranges::all_of(*key, [&, &name = alias](auto& one) {
+              return known.contains({name, one});
+            });
+        if (whole) more = from.insert(alias).second || more;
+      }
+    }
+    return from.size() == scans_.size();
+  }
+
+ private:
+  void add_joins(const node* item) {
+    const PgQuery__JoinExpr* join = join_expr(item);
+    if (join == nullptr) return;
+    add_joins(join->larg);
+    add_joins(join->rarg);
+    add_equalities(join->quals);
+  }
+
+  void add_equalities(node* condition) {
+    if (condition == nullptr) return;
+    for (const node* one : conjuncts(condition)) {
+      if (!is_equality(one)) continue;
+      const auto left = named(operation(one)->lexpr);
+      const auto right = named(operation(one)->rexpr);
+      if (left && right) equal_.emplace_back(*left, *right);
+    }
+  }
+
+  const query_context& in_;
+  std::vector<std::pair<table_column_name, table_column_name>> equal_;
+  std::map<std::string, const std::vector<std::string>*> scans_;
+};
+
+}  // namespace
+
+std::optional<std::vector<std::size_t>> identifying_targets(const query_context& in,
+                                                            const select_statement* query) {
+  std::map<table_column_name, std::size_t> shown;
+  for (std::size_t i = 0; i < query->n_target_list; ++i) {
+    const node* target = res_target(query->target_list[i])->val;
+    if (const auto column = named(target)) {
+      shown.emplace(*column, i);
+    } else if (may_return_set(target)) {
+      return std::nullopt;
+    }
+  }
+  if (!std::all_of(query->from_clause, query->from_clause + query->n_from_clause,
+                   only_inner_joins)) {
+    return std::nullopt;
+  }
+  const dependencies depend(in, query);
+  std::set<std::string> chosen;
+  for (const auto& [alias, key] : depend.scans()) {
+    const bool whole = std::ranges::all_of(*key, [&, &name = alias](const std::string& one) {
+      return shown.contains({name, one});
+    });
+    if (!key->empty() && whole) chosen.insert(alias);
+  }
+  if (chosen.empty() || !depend.determine_all(chosen)) return std::nullopt;
+  for (const std::string& alias : std::set<std::string>(chosen)) {
+    chosen.erase(alias);
+    if (chosen.empty() || !depend.determine_all(chosen)) chosen.insert(alias);
+  }
+  std::vector<std::size_t> out;
+  for (const std::string& alias : chosen) {
+    for (const std::string& column : *depend.scans().at(alias)) {
+      out.push_back(shown.at({alias, column}));
+    }
+  }
+  return out;
+}
+
+}  // namespace matview::incremental

@@ -1,0 +1,227 @@
+// What a program takes for granted of its tables, keys and NOT NULL, may go and come while the view
+// is there: then its parts are made anew behind the user's view. And how a storage is filled.
+
+#include "pg/views_fixture.hpp"
+#include <matview/incremental.hpp>
+
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+namespace matview::test {
+namespace {
+
+class IncrementalLayout : public views_test {
+ protected:
+  void create(const std::string& name, const std::string& sql) {
+    create_matview(name, sql, {.kind = view_kind::incremental});
+  }
+  void expect_right(const std::string& name) {
+    const verify_report found = verify_matview(name);
+    EXPECT_TRUE(found.right()) << name << ": " << found.missing << " missing, " << found.unexpected
+                               << " unexpected";
+  }
+  /// It is brought up to date, and goes on by changes from there.
+  void expect_made_anew(const std::string& name, const std::string& change) {
+    const refresh_report anew = refresh_matview(name);
+    EXPECT_EQ(anew.mode, refresh_mode::full) << anew.reason;
+    EXPECT_TRUE(contains(anew.reason, "was changed") || contains(anew.reason, "is missing"))
+        << anew.reason;
+    expect_right(name);
+    expect_goes_on(name, change);
+  }
+  void expect_goes_on(const std::string& name, const std::string& change) {
+    db.execute(change);
+    const refresh_report next = refresh_matview(name);
+    EXPECT_EQ(next.mode, refresh_mode::incremental) << next.reason;
+    expect_right(name);
+  }
+  std::string storage(const std::string& view) {
+    return db.query_one("SELECT storage FROM matview.incremental WHERE view = '" + view +
+                        "'::regclass");
+  }
+  std::string parts() {
+    return db.query_one(
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'matview'::regnamespace AND relname ~ "
+        "'^(storage|source|core|definition|matview_new)_'");
+  }
+  // So that a few rows are worth a parallel plan.
+  void make_plans_parallel() {
+    db.execute("ALTER DATABASE \"" + db.name() +
+               "\" SET min_parallel_table_scan_size = 0; ALTER DATABASE \"" + db.name() +
+               "\" SET parallel_setup_cost = 0; ALTER DATABASE \"" + db.name() +
+               "\" SET parallel_tuple_cost = 0");
+    configure({{"default", db.url()}});  // Connections that know of it.
+  }
+};
+
+TEST_F(IncrementalLayout, DropNotNullOfAGroupingColumn) {
+  db.execute(
+      "CREATE TABLE t (g int NOT NULL, x int); "
+      "INSERT INTO t SELECT i % 7, i FROM generate_series(1, 50) i");
+  create("v", "SELECT g, sum(x) AS total FROM t GROUP BY g");
+  add_index("v", {.columns = {"total"}});
+  db.execute(
+      "COMMENT ON VIEW v IS 'totals'; GRANT SELECT ON v TO public; "
+      "CREATE VIEW above AS SELECT g FROM v WHERE total > 0");
+  const std::string before = parts();
+  db.execute("ALTER TABLE t ALTER g DROP NOT NULL; INSERT INTO t VALUES (NULL, 1), (NULL, 2)");
+  expect_made_anew("v", "INSERT INTO t VALUES (NULL, 3), (NULL, 4); DELETE FROM t WHERE x = 1");
+  EXPECT_EQ(db.query_one("SELECT total FROM v WHERE g IS NULL"), "9");
+  EXPECT_EQ(db.query_one("SELECT obj_description('v'::regclass)"), "totals");
+  EXPECT_EQ(db.query_one("SELECT has_table_privilege('public', 'v', 'SELECT')"), "t");
+  EXPECT_EQ(db.query_one("SELECT count(*) FROM above"), "8");
+  EXPECT_EQ(
+      db.query_one("SELECT count(*) FROM pg_index WHERE indexprs IS NOT NULL AND indrelid = '" +
+                   storage("v") + "'::regclass"),
+      "1");
+  EXPECT_EQ(parts(), before) << "something was left behind";
+  EXPECT_THROW(db.execute("DELETE FROM v"), std::runtime_error);
+}
+
+TEST_F(IncrementalLayout, APrimaryKeyGoesAndComes) {
+  db.execute(
+      "CREATE TABLE t (id int PRIMARY KEY, x int); INSERT INTO t SELECT i, i FROM "
+      "generate_series(1, 20) i");
+  create("v", "SELECT id, x FROM t");
+  EXPECT_FALSE(contains(db.query_one("SELECT pg_get_viewdef('v'::regclass)"), "generate_series"));
+  db.execute("ALTER TABLE t DROP CONSTRAINT t_pkey; INSERT INTO t VALUES (1, 1), (1, 1), (2, 9)");
+  expect_made_anew("v", "INSERT INTO t VALUES (3, 3); DELETE FROM t WHERE id = 2");
+  EXPECT_EQ(db.query_one("SELECT count(*) FROM v WHERE id = 1"), "3");
+  db.execute("DELETE FROM t WHERE id IN (1, 3); ALTER TABLE t ADD PRIMARY KEY (id)");
+  expect_made_anew("v", "INSERT INTO t VALUES (1, 5); UPDATE t SET x = x + 1 WHERE id % 3 = 0");
+  EXPECT_FALSE(contains(db.query_one("SELECT pg_get_viewdef('v'::regclass)"), "generate_series"));
+}
+
+TEST_F(IncrementalLayout, AChildTableMayHoldTheKeysOfItsParentOnceMore) {
+  db.execute(
+      "CREATE TABLE t (id int PRIMARY KEY, x int NOT NULL); INSERT INTO t VALUES (1, 1), (2, 2)");
+  create("v", "SELECT id, x FROM t");
+  create("w", "SELECT x, count(*) AS n FROM t GROUP BY x");
+  db.execute(
+      "CREATE TABLE child () INHERITS (t); ALTER TABLE child ALTER x DROP NOT NULL; "
+      "INSERT INTO child VALUES (1, 1)");
+  if (server_version() < 180000) db.execute("INSERT INTO child VALUES (3, NULL)");
+  expect_made_anew("v", "INSERT INTO child VALUES (2, 2), (2, 2)");
+  EXPECT_EQ(db.query_one("SELECT count(*) FROM v WHERE id = 2"), "3");
+  expect_made_anew("w", "INSERT INTO child VALUES (4, 2)");
+  create("z", "SELECT id, x FROM t WHERE id > 0");
+  EXPECT_EQ(db.query_one("SELECT count(*) FROM z WHERE id = 2"), "3");
+}
+
+TEST_F(IncrementalLayout, AViewOnOneThatIsMadeAnewGoesOn) {
+  db.execute(
+      "CREATE TABLE t (id int PRIMARY KEY, g int NOT NULL, x int); "
+      "INSERT INTO t SELECT i, i % 5, i FROM generate_series(1, 30) i");
+  create("v", "SELECT id, g, x FROM t WHERE x > 3");
+  create("above", "SELECT g, sum(x) AS total FROM v GROUP BY g");
+  db.execute("ALTER TABLE t DROP CONSTRAINT t_pkey; INSERT INTO t SELECT * FROM t WHERE id < 9");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::full);
+  refresh_matview("above");
+  expect_right("above");
+  db.execute("DELETE FROM t WHERE id = 7; UPDATE t SET x = x + 1 WHERE g = 2");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  EXPECT_EQ(refresh_matview("above").mode, refresh_mode::incremental);
+  expect_right("v");
+  expect_right("above");
+}
+
+TEST_F(IncrementalLayout, AFullRefreshThatIsAskedForLooksAtTheTablesToo) {
+  db.execute("CREATE TABLE t (g int NOT NULL); INSERT INTO t VALUES (1), (2)");
+  create("v", "SELECT g, count(*) AS n FROM t GROUP BY g");
+  db.execute("ALTER TABLE t ALTER g DROP NOT NULL; INSERT INTO t VALUES (NULL)");
+  EXPECT_EQ(db.query_one("SELECT mode FROM matview.refresh('v', 'full')"), "recompile");
+  EXPECT_EQ(refresh_matview("v", {.mode = refresh_mode::full}).mode, refresh_mode::full);
+  expect_goes_on("v", "INSERT INTO t VALUES (NULL), (2)");
+}
+
+TEST_F(IncrementalLayout, ANotNullThatIsNotValidIsNotBelieved) {
+  if (server_version() < 180000) GTEST_SKIP() << "there is none before PostgreSQL 18";
+  db.execute(
+      "CREATE TABLE t (g int); INSERT INTO t VALUES (NULL), (1); "
+      "ALTER TABLE t ADD CONSTRAINT there NOT NULL g NOT VALID");
+  create("v", "SELECT g, count(*) AS n FROM t GROUP BY g");
+  expect_goes_on("v", "UPDATE t SET g = 1 WHERE g IS NULL");
+}
+
+TEST_F(IncrementalLayout, ForeignKeysTellRowsApartAsKeysDo) {
+  db.execute(
+      "CREATE TABLE big (id int PRIMARY KEY, s int NOT NULL, x int); "
+      "CREATE TABLE small (id int PRIMARY KEY, name text); "
+      "INSERT INTO small SELECT i, 'n' || i FROM generate_series(1, 5) i; "
+      "INSERT INTO big SELECT i, 1 + i % 5, i FROM generate_series(1, 40) i");
+  create("once", "SELECT b.id, b.x, s.name FROM big b JOIN small s ON s.id = b.s");
+  create("often", "SELECT b.id, b.x, s.name FROM big b JOIN small s ON s.id > b.s");
+  const auto repeats = [&](const std::string& view) {
+    return contains(db.query_one("SELECT pg_get_viewdef('" + view + "'::regclass)"),
+                    "generate_series");
+  };
+  EXPECT_FALSE(repeats("once"));
+  EXPECT_TRUE(repeats("often"));
+  // Values that change places, where a unique index forbids both at once.
+  add_index("once", {.columns = {"x"}, .unique = true});
+  for (const char* view : {"once", "often"}) {
+    expect_goes_on(
+        view,
+        "UPDATE big SET x = 41 - x; UPDATE small SET name = name || '!' WHERE id < 3; "
+        "DELETE FROM big WHERE id % 9 = 0; UPDATE big SET s = 1 + s % 5 WHERE id % 4 = 0");
+  }
+}
+
+TEST_F(IncrementalLayout, AStorageThatWasTamperedWithIsFilledAnew) {
+  db.execute("CREATE TABLE t (id int PRIMARY KEY, x int); INSERT INTO t VALUES (1, 1)");
+  create("v", "SELECT id, x FROM t");
+  db.execute("INSERT INTO " + storage("v") + " VALUES (2, 7); INSERT INTO t VALUES (2, 2)");
+  const refresh_report mended = refresh_matview("v");
+  EXPECT_EQ(mended.mode, refresh_mode::diff);
+  EXPECT_TRUE(contains(mended.reason, "does not hold what its tables held")) << mended.reason;
+  expect_right("v");
+}
+
+TEST_F(IncrementalLayout, WhatIsCommittedWhileItIsFilledByAParallelPlanIsTakenInLater) {
+  db.execute(
+      "CREATE TABLE t (id int PRIMARY KEY, g int NOT NULL, x int); "
+      "INSERT INTO t SELECT i, i % 5, i FROM generate_series(1, 1000) i; ANALYZE t");
+  create("rows", "SELECT id, g, x FROM t WHERE x <> 3");
+  create("sums", "SELECT g, sum(x) AS total, max(x) AS most FROM t GROUP BY g");
+  create("lists", "SELECT g, array_agg(x ORDER BY id) AS xs FROM t GROUP BY g");
+  create("pairs",
+         "SELECT g, sum(o.x) AS total FROM t LEFT JOIN (SELECT id + 1 AS after, x FROM t) o "
+         "ON o.after = t.id GROUP BY g");
+  make_plans_parallel();
+  int id = 2000;
+  for (const std::string view : {"rows", "sums", "lists", "pairs"}) {
+    for (const char* mode : {"diff", "full", "swap"}) {
+      db.execute("UPDATE t SET x = x + 1 WHERE id % 100 = 1");
+      session reader(db.url());
+      reader.execute("BEGIN; LOCK TABLE " + storage(view) + " IN SHARE MODE");
+      if (std::string(mode) == "swap") {  // It waits for the view alone.
+        reader.execute("ROLLBACK; BEGIN; LOCK TABLE " + view + " IN ACCESS SHARE MODE");
+      }
+      std::string done;
+      std::thread refresher([&] {
+        session other(db.url());
+        done = other.query_one("SELECT mode FROM matview.refresh('" + view + "', '" + mode + "')");
+      });
+      // All rows have been read by now, and it waits to write them.
+      const bool waits = eventually([&] {
+        return db.query_one(
+                   "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = "
+                   "(SELECT oid FROM pg_database WHERE datname = current_database())") == "1";
+      });
+      EXPECT_TRUE(waits) << view << " " << mode;
+      db.execute("INSERT INTO t VALUES (" + std::to_string(++id) + ", 2, 77)");
+      reader.execute("COMMIT");
+      refresher.join();
+      EXPECT_TRUE(done == mode || view == "pairs") << view << ": " << done;  // Of two tables.
+      const refresh_report next = refresh_matview(view);
+      EXPECT_EQ(next.mode, refresh_mode::incremental) << view << " " << mode << next.reason;
+      expect_right(view);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace matview::test
