@@ -123,6 +123,7 @@ class kept_groups final {
     const std::size_t first = by.keys.size();
     for (std::size_t i = 0; i < by.state.totals.size(); ++i) {
       out.sums.push_back(sum_type(by, by.state.totals[i], known[first + i].type));
+      out.always.push_back(!out.sums.back().empty() && is_always(by.state.totals[i].of));
     }
     for (std::size_t i = 0; i < by.state.extremes.size(); ++i) {
       if (!known[first + by.state.totals.size() + i].hashable) {
@@ -131,6 +132,22 @@ class kept_groups final {
       out.extremes.push_back(by.state.extremes[i].least);
     }
     return out;
+  }
+
+  // Whether a number is never NULL: none of PostgreSQL's own operators by these names makes NULL of
+  // what is not.
+  bool is_always(const node* number) const {
+    if (column_ref(number) != nullptr) return never_null(draft_.in, draft_.top, number);
+    if (number->node_case == PG_QUERY__NODE__NODE_A_CONST) return number->a_const->isnull == 0;
+    if (number->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) {
+      const node* constant = number->type_cast->arg;
+      return constant->node_case == PG_QUERY__NODE__NODE_A_CONST && is_always(constant);
+    }
+    const PgQuery__AExpr* both = operation(number);
+    return both != nullptr && both->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP &&
+           both->n_name == 1 && both->lexpr != nullptr &&
+           std::string_view("+-*/").find(string_of(both->name[0])) != std::string_view::npos &&
+           is_always(both->lexpr) && is_always(both->rexpr);
   }
 
   std::string sum_type(grouping& by, const aggregate_state::total& of, const std::string& type) {

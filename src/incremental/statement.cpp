@@ -105,8 +105,9 @@ std::string delta(const keyed_storage& of) {
     if (!of.sums[i].empty()) {
       out.push_back(fmt::format("coalesce(sum(w * t{0}), 0)::{1} AS s{0}", i + 1, of.sums[i]));
     }
-    out.push_back(
-        fmt::format("coalesce(sum(w) FILTER (WHERE t{0} IS NOT NULL), 0)::bigint AS c{0}", i + 1));
+    out.push_back(fmt::format(
+        "coalesce(sum(w){1}, 0)::bigint AS c{0}", i + 1,
+        of.is_counted_by_rows(i) ? "" : fmt::format(" FILTER (WHERE t{} IS NOT NULL)", i + 1)));
   }
   for (std::size_t i = 0; i < of.extremes.size(); ++i) {
     const char* function = of.extremes[i] ? "min" : "max";
@@ -183,7 +184,8 @@ std::string storage_source(const keyed_storage& of, const std::string& rows) {
     if (!of.sums[i].empty()) {
       out.push_back(fmt::format("coalesce(sum(t{0}), 0)::{1} AS __mv_s{0}", i + 1, of.sums[i]));
     }
-    out.push_back(fmt::format("count(t{0}) AS __mv_c{0}", i + 1));
+    out.push_back(of.is_counted_by_rows(i) ? fmt::format("count(*) AS __mv_c{}", i + 1)
+                                           : fmt::format("count(t{0}) AS __mv_c{0}", i + 1));
   }
   for (std::size_t i = 0; i < of.extremes.size(); ++i) {
     out.push_back(fmt::format("{}(e{}) AS __mv_m{}", of.extremes[i] ? "min" : "max", i + 1, i + 1));

@@ -19,7 +19,14 @@ struct keyed_storage {
   std::vector<key_traits> traits;  ///< Of the keys.
   std::size_t counters = 1;        ///< __mv_n1, __mv_n2, ...
   std::vector<std::string> sums;   ///< The type of each total's sum; empty: it is only counted.
-  std::vector<bool> extremes;      ///< Whether it is the least.
+  /// Whether a total's argument is never NULL: then it is there as often as there are rows, and
+  /// need not be computed once more to be counted.
+  std::vector<bool> always = {};
+  std::vector<bool> extremes = {};  ///< Whether it is the least.
+
+  [[nodiscard]] bool is_counted_by_rows(std::size_t total) const {
+    return counters == 1 && total < always.size() && always[total];
+  }
 
   [[nodiscard]] bool hashed() const { return !keys.empty() && need_hash(traits); }
   [[nodiscard]] bool one_row() const { return keys.empty(); }

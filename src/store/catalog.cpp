@@ -2,7 +2,6 @@
 
 #include "pg/transaction.hpp"
 #include "store/incremental.hpp"
-#include <matview/error.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -94,6 +93,14 @@ asio::awaitable<bool> distinguishes(pg::connection& on, const relation& view,
 }
 
 }  // namespace
+
+error no_such_view(const identifier& name, const std::optional<relation>& found) {
+  return {errc::view_not_found,
+          found
+              ? fmt::format("{} is {}, not a materialized view", found->quoted, found->described())
+              : fmt::format("there is no materialized view {}", name.quoted()),
+          {.hint = "matview list shows those there are; names are case-sensitive"}};
+}
 
 asio::awaitable<std::optional<relation>> find_relation(pg::connection& on, const identifier& name) {
   const pg::result found = co_await on.query(

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "pg/connection.hpp"
+#include <matview/error.hpp>
 #include <matview/identifier.hpp>
 #include <matview/views.hpp>
 
@@ -40,6 +41,9 @@ struct relation {
 
 /// The relation that the session means by `name`, if there is one.
 asio::awaitable<std::optional<relation>> find_relation(pg::connection& on, const identifier& name);
+
+/// What to throw where `name` means `found`, which is no view of ours or nothing. Pure.
+[[nodiscard]] error no_such_view(const identifier& name, const std::optional<relation>& found);
 
 /// `a materialized view`, `a table`, ... for a relkind. Pure.
 [[nodiscard]] std::string_view kind_name(char relkind) noexcept;

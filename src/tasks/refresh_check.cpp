@@ -33,11 +33,7 @@ asio::awaitable<void> check_refresh(pg::connection& on, std::string args) {
   const identifier name = view_of(args);
   const auto found = co_await store::find_relation(on, name);
   if (found && found->is_view()) co_return;
-  throw error(
-      errc::view_not_found,
-      found ? fmt::format("{} is {}, not a materialized view", name.quoted(), found->described())
-            : fmt::format("there is no materialized view {}", name.quoted()),
-      {.hint = "matview list shows the views that there are"});
+  throw error(store::no_such_view(name, found));
 }
 
 asio::awaitable<void> acheck_refresh(std::string database, std::string args) {

@@ -40,11 +40,7 @@ asio::awaitable<bool> add_in(pg::transaction& in, const identifier& name,
                              const checked_index& index) {
   co_await in.run("SET LOCAL application_name = 'matview index'");
   const std::optional<store::relation> there = co_await store::find_relation(in.on(), name);
-  if (!there || !there->is_view()) {
-    throw error(errc::view_not_found,
-                fmt::format("there is no materialized view {}", name.quoted()),
-                {.hint = "matview list shows those there are; names are case-sensitive"});
-  }
+  if (!there || !there->is_view()) throw error(store::no_such_view(name, there));
   std::string sql = index.create_on(there->quoted);
   if (there->incremental) sql = co_await on_incremental(in, name, index);
   co_await in.run(std::move(sql));

@@ -94,11 +94,7 @@ asio::awaitable<bool> exchange(pg::transaction& in, const store::relation_traits
 asio::awaitable<convert_report> convert_on(pg::connection& on, identifier name,
                                            convert_options options) {
   const std::optional<store::relation> there = co_await store::find_relation(on, name);
-  if (!there || !there->is_view()) {
-    throw error(errc::view_not_found,
-                fmt::format("there is no materialized view {}", name.quoted()),
-                {.hint = "matview list shows those there are; names are case-sensitive"});
-  }
+  if (!there || !there->is_view()) throw error(store::no_such_view(name, there));
   store::relation_traits old =
       co_await store::read_traits(on, std::string(there->quoted), there->incremental);
   for (std::string& one : old.dependents) {

@@ -36,12 +36,12 @@ create_request checked(std::string_view name, std::string_view select_sql, creat
 
 }  // namespace
 
-error in_query(const error& failed, const create_request& request, std::size_t offset) {
+error in_query(const error& failed, const text::select_query& query, std::size_t offset) {
   const auto position = failed.position();
   if (!position || *position <= offset) return failed;
   const std::size_t within = *position - offset;
   return {failed.code(),
-          text::with_caret(failed.what(), request.query.text(), within),
+          text::with_caret(failed.what(), query.text(), within),
           {.sqlstate = failed.sqlstate(),
            .hint = failed.hint(),
            .position = within,
@@ -109,7 +109,7 @@ asio::awaitable<refresh_report> create_in(pg::transaction& in, const std::string
   try {
     results = co_await in.run(before + statement.sql + "; " + relation_in_place(request.view));
   } catch (const error& failed) {
-    failure = in_query(failed, request, before.size() + statement.query_offset);
+    failure = in_query(failed, request.query, before.size() + statement.query_offset);
   }
   if (failure) throw error(*failure);
 

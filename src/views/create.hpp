@@ -24,9 +24,9 @@ struct create_request {
   statement_settings settings;
 };
 
-/// `failed` with the place of the fault in the caller's query, which stands `offset` characters
-/// behind the begin of what was sent. Pure.
-[[nodiscard]] error in_query(const error& failed, const create_request& request,
+/// `failed` with the place of the fault in `query`, which stands `offset` characters behind
+/// the begin of what was sent. Pure.
+[[nodiscard]] error in_query(const error& failed, const text::select_query& query,
                              std::size_t offset);
 
 /// The report of a view that is there already, or nothing if its name is free.

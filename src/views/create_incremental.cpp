@@ -48,7 +48,7 @@ asio::awaitable<void> make_definition(pg::transaction& in, const std::string& pr
     // The names in it are looked up as the session does it; afterwards everything has its schema.
     co_await in.run(preamble + head + request.query.text() + "\n; SET LOCAL search_path = ''");
   } catch (const error& failed) {
-    failure = in_query(failed, request, preamble.size() + head.size());
+    failure = in_query(failed, request.query, preamble.size() + head.size());
   }
   if (failure) throw error(*failure);
 }

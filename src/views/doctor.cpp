@@ -113,13 +113,7 @@ asio::awaitable<std::vector<std::string>> resolved(pg::connection& on,
   std::vector<std::string> out;
   for (const identifier& name : names) {
     const std::optional<store::relation> found = co_await store::find_relation(on, name);
-    if (!found || !found->is_view()) {
-      throw error(errc::view_not_found,
-                  found ? fmt::format("{} is {}, not a materialized view", found->quoted,
-                                      found->described())
-                        : fmt::format("there is no materialized view {}", name.quoted()),
-                  {.hint = "matview list shows those there are; names are case-sensitive"});
-    }
+    if (!found || !found->is_view()) throw error(store::no_such_view(name, found));
     out.push_back(found->quoted);
   }
   co_return out;

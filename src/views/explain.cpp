@@ -4,6 +4,7 @@
 #include "text/quote.hpp"
 #include "text/select_query.hpp"
 #include "views/compilation.hpp"
+#include "views/create.hpp"
 #include "views/session.hpp"
 #include <matview/identifier.hpp>
 #include <matview/incremental.hpp>
@@ -84,17 +85,6 @@ asio::awaitable<matview_explanation> explain_in(pg::transaction& in, std::int64_
   co_return out;
 }
 
-error in_text(const error& failed, const text::select_query& query, std::size_t offset) {
-  const auto position = failed.position();
-  if (!position || *position <= offset) return failed;
-  return {failed.code(),
-          text::with_caret(failed.what(), query.text(), *position - offset),
-          {.sqlstate = failed.sqlstate(),
-           .hint = failed.hint(),
-           .position = *position - offset,
-           .connection_usable = failed.connection_usable()}};
-}
-
 // The query as a view that lasts as long as the transaction, which is then undone.
 asio::awaitable<matview_explanation> explain_text(pg::connection& on, text::select_query query) {
   pg::transaction in(on);
@@ -109,7 +99,7 @@ asio::awaitable<matview_explanation> explain_text(pg::connection& on, text::sele
         "'pg_temp.matview_explained'::pg_catalog.regclass::pg_catalog.oid::pg_catalog.int8");
     out = co_await explain_in(in, made.back().integer(0, 0), std::string(query.text()));
   } catch (const error& failed) {
-    failure = in_text(failed, query, head.size());
+    failure = in_query(failed, query, head.size());
   }
   co_await in.rollback();
   if (failure) throw error(*failure);
@@ -118,13 +108,7 @@ asio::awaitable<matview_explanation> explain_text(pg::connection& on, text::sele
 
 asio::awaitable<matview_explanation> explain_view(pg::connection& on, identifier name) {
   const std::optional<store::relation> there = co_await store::find_relation(on, name);
-  if (!there || !there->is_view()) {
-    throw error(errc::view_not_found,
-                there ? fmt::format("{} is {}, not a materialized view", there->quoted,
-                                    store::kind_name(there->kind))
-                      : fmt::format("there is no materialized view {}", name.quoted()),
-                {.hint = "matview list shows those there are; --sql explains a query"});
-  }
+  if (!there || !there->is_view()) throw error(store::no_such_view(name, there));
   const std::string definition =
       there->incremental ? fmt::format(
                                "(SELECT definition FROM matview.incremental WHERE view = "

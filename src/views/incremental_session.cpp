@@ -32,11 +32,7 @@ constexpr const char* names_sql = R"(
 
 asio::awaitable<incremental_names> names_of(pg::connection& on, identifier name) {
   const std::optional<store::relation> there = co_await store::find_relation(on, name);
-  if (!there || !there->is_view()) {
-    throw error(errc::view_not_found,
-                fmt::format("there is no materialized view {}", name.quoted()),
-                {.hint = "matview list shows those there are; names are case-sensitive"});
-  }
+  if (!there || !there->is_view()) throw error(store::no_such_view(name, there));
   if (!there->incremental) {
     throw error(errc::invalid_option,
                 fmt::format("{} is a native materialized view", there->quoted),

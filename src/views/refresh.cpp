@@ -158,11 +158,7 @@ asio::awaitable<refresh_report> refresh_recompiling(pg::connection& on, std::str
   // It is made ready without a search_path, so by its full name.
   const identifier view = identifier::parse(name);
   const std::optional<store::relation> there = co_await store::find_relation(on, view);
-  if (!there) {
-    throw error(errc::view_not_found,
-                fmt::format("there is no materialized view {}", view.quoted()),
-                {.hint = "matview list shows those there are; names are case-sensitive"});
-  }
+  if (!there) throw error(store::no_such_view(view, there));
   co_await recompile(on, std::string(there->quoted));
   options.mode = refresh_mode::full;
   refresh_report report = co_await refresh_on(on, std::move(name), std::move(options), tries);

@@ -190,6 +190,46 @@ TEST_F(Incremental, IsWrongWithoutTheSignOfInclusionAndExclusion) {
   EXPECT_FALSE(verify_matview("v").right());
 }
 
+// A TRUNCATE between the look at the marks and the statement that applies the changes: it has to
+// wait, and where it need not the view is wrong, and stays so.
+TEST_F(Incremental, IsWrongWithoutTheLockBeforeTheSnapshot) {
+  create("v", "SELECT a, count(*) AS n FROM r GROUP BY a");
+  db.execute(
+      "DO $$ BEGIN EXECUTE replace(pg_get_functiondef('matview.count_changes'::regproc), 'BEGIN', "
+      "'BEGIN PERFORM pg_advisory_xact_lock(4711);'); END $$");
+  const auto truncated_in_mid_refresh = [&](int id) {
+    session gate(db.url());
+    gate.execute("SELECT pg_advisory_lock(4711)");
+    db.execute(fmt::format("INSERT INTO r VALUES ({}, 1)", id));
+    background refresh(arefresh_matview("v", {.mode = refresh_mode::incremental}));
+    EXPECT_TRUE(eventually([&] {
+      return db.query_one(
+                 "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = "
+                 "4711 AND NOT granted") == "1";
+    }));
+    bool done = true;
+    try {
+      session(db.url()).execute("SET lock_timeout = '200ms'; TRUNCATE r");
+    } catch (const std::runtime_error& waited) {
+      EXPECT_TRUE(contains(waited.what(), "lock timeout")) << waited.what();
+      done = false;
+    }
+    gate.execute("SELECT pg_advisory_unlock_all()");
+    EXPECT_EQ(refresh.get().mode, refresh_mode::incremental);
+    return done;
+  };
+  EXPECT_FALSE(truncated_in_mid_refresh(3001));
+  expect_right("v");
+  db.execute(
+      "DO $$ BEGIN EXECUTE replace(pg_get_functiondef('matview.refresh(regclass, text, boolean)'"
+      "::regprocedure), 'EXECUTE ''LOCK TABLE '' || names || '' IN ACCESS SHARE MODE''', "
+      "'NULL'); END $$");
+  EXPECT_TRUE(truncated_in_mid_refresh(3002));
+  EXPECT_FALSE(verify_matview("v").right());
+  refresh_matview("v");
+  EXPECT_FALSE(verify_matview("v").right());
+}
+
 TEST_F(Incremental, IsSwappedAndStaysWhatItWas) {
   create_matview("v", "SELECT id, a, coalesce(b, 0) AS b FROM r",
                  {.indexes = {{.columns = {"a", "b"}, .unique = false}},
