@@ -378,4 +378,14 @@ const store::column_facts* table_column(const query_context& in, const node* exp
   return nullptr;
 }
 
+bool have_one_equality(const query_context& in, const node* left, const node* right) {
+  const store::column_facts* a = table_column(in, left);
+  const store::column_facts* b = table_column(in, right);
+  if (a == nullptr || b == nullptr || !a->hashable || !b->hashable) return false;
+  const auto is_integer = [](const store::column_facts& one) {
+    return one.type == "smallint" || one.type == "integer" || one.type == "bigint";
+  };
+  return a->type == b->type || (is_integer(*a) && is_integer(*b));
+}
+
 }  // namespace matview::incremental

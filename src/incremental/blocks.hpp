@@ -78,4 +78,8 @@ struct query_context {
 [[nodiscard]] const store::column_facts* table_column(const query_context& in,
                                                       const node* expression);
 
+/// Whether two columns of tables can only be equal if no third value tells them apart: not so a
+/// float and a numeric, nor texts of which one is padded or has a collation that ignores case.
+[[nodiscard]] bool have_one_equality(const query_context& in, const node* left, const node* right);
+
 }  // namespace matview::incremental

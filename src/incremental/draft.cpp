@@ -85,7 +85,8 @@ void draft::maintain(const identified_storage& storage,
 void draft::apply_by(const std::string& items) {
   out.apply = fmt::format(
       "WITH {},\n/*watermark*/\nSELECT (SELECT count(*) FROM changed) + "
-      "(SELECT count(*) FROM gone) + (SELECT count(*) FROM added), /*unexpected*/",
+      "(SELECT count(*) FROM gone) + (SELECT count(*) FROM added), /*unexpected*/, "
+      "(SELECT count(*) FROM refused)",
       items);
 }
 

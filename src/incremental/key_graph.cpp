@@ -9,10 +9,11 @@ namespace matview::incremental {
 
 namespace {
 
-// Operators of which each is NULL when one of its sides is.
+// Operators of which each is NULL when one of its sides is. Not ||, by which an array is appended
+// to.
 bool strict_operator(const PgQuery__AExpr* expression) {
   static const std::set<std::string_view> known{
-      "=", "<>", "<", ">", "<=", ">=", "+", "-", "*", "/", "%", "||"};
+      "=", "<>", "<", ">", "<=", ">=", "+", "-", "*", "/", "%"};
   return expression->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP && expression->n_name == 1 &&
          known.contains(string_of(expression->name[0]));
 }
@@ -275,6 +276,9 @@ void key_graph::note_merged(const PgQuery__JoinExpr* join, const std::set<std::s
       std::swap(own_a, own_b);
     }
     if (!owned_by(a, left) || !owned_by(b, right)) continue;
+    // USING of two types: which of them the column has, and how it is spelled, depends on the row.
+    const bool columns = table_column(in_, a) != nullptr && table_column(in_, b) != nullptr;
+    if (columns && !have_one_equality(in_, a, b)) continue;
     const auto coalesce = [this](const node* one, const node* other) {
       return parse_expression(in_.memory, "COALESCE(" + print(one) + ", " + print(other) + ")");
     };

@@ -105,8 +105,9 @@ const std::vector<construct_text>& refused_constructs() {
        "the compiler ends at 30 tables, 64 branches of set operations and 200 levels of nesting",
        "divide it: keep a part of it in a view of its own"},
       {construct::reserved_name, "reserved_name",
-       "names that begin with __mv are for the columns that the view keeps beside yours",
-       "choose another name for the column"},
+       "names that begin with __mv are for the columns that the view keeps beside yours, and "
+       "texts as /*deltas*/ for what a refresh puts in their place",
+       "choose another name for the column; write the text in two parts, with ||"},
   };
   return all;
 }

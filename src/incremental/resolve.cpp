@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <regex>
 #include <set>
 #include <utility>
 
@@ -483,8 +484,23 @@ const scan* resolved_query::scan_of(const std::string& alias) const {
   return found == scans.end() ? nullptr : &*found;
 }
 
+namespace {
+
+// What stands in a program for what a refresh puts there (program.hpp).
+void refuse_marks(const std::string& text) {
+  static const std::regex mark("/\\*(deltas|unexpected|watermark|source|section [0-9]+)\\*/");
+  std::smatch found;
+  if (std::regex_search(text, found, mark)) {
+    throw not_incremental(construct::reserved_name, found.str());
+  }
+}
+
+}  // namespace
+
 resolved_query resolve(arena& in, const store::query_facts& facts) {
   resolved_query out;
+  refuse_marks(facts.query);
+  for (const auto& [name, table] : facts.tables) refuse_marks(table.query);
   try {
     out.tree = parse_query(in, facts.query);
   } catch (const std::exception& failed) {

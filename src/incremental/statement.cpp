@@ -167,6 +167,20 @@ std::string lost_groups(const keyed_storage& of, const std::string& rows) {
   return sql;
 }
 
+// A WITH item that nobody reads would not be computed: `refused` is read by draft::apply_by().
+std::string guard_totals(const keyed_storage& of) {
+  texts wild;
+  for (std::size_t i = 0; i < of.unbounded.size(); ++i) {
+    if (of.unbounded[i]) {
+      wild.push_back(fmt::format("s{} IN ('NaN', 'Infinity', '-Infinity')", i + 1));
+    }
+  }
+  if (wild.empty()) return "refused AS (SELECT 0 WHERE false),\n";
+  return fmt::format(
+      "refused AS (SELECT CASE WHEN bool_or({}) THEN matview.refuse_total() END FROM delta),\n",
+      fmt::join(wild, " OR "));
+}
+
 }  // namespace
 
 std::string storage_source(const keyed_storage& of, const std::string& rows) {
@@ -261,6 +275,7 @@ std::string add_changes(const keyed_storage& of, const std::string& storage,
       "RETURNING 1),\n",
       storage, list(set), again, lives,
       of.extremes.empty() ? fmt::format(" AND NOT ({})", fmt::join(nothing, " AND ")) : "");
+  sql += guard_totals(of);
   if (of.one_row()) return sql + "gone AS (SELECT 1 WHERE false),\nadded AS (SELECT 1 WHERE false)";
   sql += fmt::format(
       "gone AS (DELETE FROM {} AS st USING old AS d WHERE st.ctid = d.__mv_at AND NOT {} "
@@ -334,6 +349,7 @@ std::string add_changes(const identified_storage& of, const std::string& storage
       "delta AS MATERIALIZED (SELECT {2}, sum(w::int) AS w FROM changes GROUP BY {3} "
       "HAVING sum(w::int) <> 0),\n"
       "changed AS (SELECT 1 WHERE false),\n"
+      "refused AS (SELECT 0 WHERE false),\n"
       "gone AS (DELETE FROM {4} AS st USING delta AS d WHERE d.w < 0 AND {5} RETURNING 1),\n"
       // Counting what is gone comes first, so that a unique index does not see both.
       "added AS (INSERT INTO {4} ({6}) SELECT {7} FROM delta AS d WHERE d.w > 0 "

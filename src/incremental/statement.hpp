@@ -24,6 +24,9 @@ struct keyed_storage {
   std::vector<bool> always = {};
   std::vector<bool> extremes = {};  ///< Whether it is the least.
 
+  /// Whether a total may be NaN or infinite.
+  std::vector<bool> unbounded = {};
+
   [[nodiscard]] bool is_counted_by_rows(std::size_t total) const {
     return counters == 1 && total < always.size() && always[total];
   }

@@ -19,11 +19,14 @@ bool only_inner_joins(const node* item) {
          only_inner_joins(join->rarg);
 }
 
-// unnest() and the like may stand among the targets; only plain operators and casts surely do not.
+// unnest() and the like may stand among the targets; only PostgreSQL's own operators and casts
+// surely do not.
 bool may_return_set(const node* expression) {
   bool found = false;
   walk(expression, [&](ProtobufCMessage* message) {
-    found = found || message->descriptor == &pg_query__func_call__descriptor;
+    const auto* both = as<PgQuery__AExpr>(message, pg_query__a__expr__descriptor);
+    found = found || message->descriptor == &pg_query__func_call__descriptor ||
+            (both != nullptr && both->n_name != 1);
     return !found;
   });
   return found;
@@ -86,9 +89,9 @@ class dependencies final {
     if (condition == nullptr) return;
     for (const node* one : conjuncts(condition)) {
       if (!is_equality(one)) continue;
-      const auto left = named(operation(one)->lexpr);
-      const auto right = named(operation(one)->rexpr);
-      if (left && right) equal_.emplace_back(*left, *right);
+      const node* left = operation(one)->lexpr;
+      const node* right = operation(one)->rexpr;
+      if (have_one_equality(in_, left, right)) equal_.emplace_back(*named(left), *named(right));
     }
   }
 

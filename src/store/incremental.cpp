@@ -26,17 +26,21 @@ constexpr const char* capture_sql =
 constexpr const char* finish_sql = R"(
   UPDATE matview.incremental SET view = $2::pg_catalog.regclass,
     storage = $3::pg_catalog.regclass, program = $4::pg_catalog.jsonb,
-    settings = $5::pg_catalog.jsonb, layout = pg_catalog.md5($6)
+    settings = $5::pg_catalog.jsonb, layout = pg_catalog.md5($6),
+    fingerprint = matview.structure($1::pg_catalog.int4)
   WHERE id = $1::pg_catalog.int4)";
 
 // Not those whose definition alone is gone: their view still shows what it held, and depends on the
 // storage. They become orphans when it is dropped.
 constexpr const char* orphans_sql = R"(
   SELECT i.id FROM matview.incremental i
-   WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = i.view::pg_catalog.oid)
+   WHERE (NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = i.view::pg_catalog.oid)
       OR (i.watermark IS NULL AND i.last_refresh < pg_catalog.clock_timestamp() - interval '1 hour'
           AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = i.view::pg_catalog.oid
-                         AND c.relnamespace = 'matview'::pg_catalog.regnamespace))
+                         AND c.relnamespace = 'matview'::pg_catalog.regnamespace)))
+     -- Those of others are theirs to discard.
+     AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid IN (i.storage, i.definition)
+                        AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE'))
    -- Those that are made from others first.
    ORDER BY i.id DESC FOR UPDATE SKIP LOCKED)";
 
@@ -84,10 +88,21 @@ asio::awaitable<bool> replace_program(pg::connection& on, int id, std::string pr
   values.emplace_back(std::move(program));
   values.emplace_back(std::move(layout));
   const pg::result done = co_await on.query(
-      "UPDATE matview.incremental SET program = $2::pg_catalog.jsonb, fingerprint = NULL "
-      "WHERE id = $1::pg_catalog.int4 AND layout = pg_catalog.md5($3) RETURNING 1",
+      "UPDATE matview.incremental SET program = $2::pg_catalog.jsonb, "
+      "fingerprint = matview.structure(id) WHERE id = $1::pg_catalog.int4 AND layout = "
+      "pg_catalog.md5($3) RETURNING 1",
       std::move(values));
   co_return done.rows() == 1;
+}
+
+asio::awaitable<void> copy_settings(pg::connection& on, int from, int to) {
+  std::vector<pg::parameter> values = of(from);
+  values.emplace_back(fmt::format("{}", to));
+  co_await on.query(
+      "UPDATE matview.incremental SET (settings, log_limit, full_seconds) = (SELECT o.settings, "
+      "o.log_limit, o.full_seconds FROM matview.incremental o WHERE o.id = $1::pg_catalog.int4) "
+      "WHERE id = $2::pg_catalog.int4",
+      std::move(values));
 }
 
 asio::awaitable<void> copy_definition(pg::connection& on, int from, int to) {
@@ -157,7 +172,8 @@ asio::awaitable<std::string> named_by_users(pg::connection& on, std::string text
 
 asio::awaitable<bool> is_captured(pg::connection& on, int id) {
   const pg::result found = co_await on.query(
-      "SELECT fingerprint IS NOT NULL FROM matview.incremental WHERE id = $1::pg_catalog.int4",
+      "SELECT fingerprint IS NOT NULL AND fingerprint NOT LIKE '%:' FROM matview.incremental "
+      "WHERE id = $1::pg_catalog.int4",
       of(id));
   co_return found.rows() == 1 && found.boolean(0, 0);
 }

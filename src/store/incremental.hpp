@@ -56,6 +56,9 @@ asio::awaitable<void> finish_incremental(pg::connection& on, int id, std::string
 asio::awaitable<bool> replace_program(pg::connection& on, int id, std::string program,
                                       std::string layout);
 
+/// Gives a view that is made once more what the old one was filled with.
+asio::awaitable<void> copy_settings(pg::connection& on, int from, int to);
+
 /// Makes matview.definition_<to>, with the query of the view `from`. Needs an empty search_path.
 asio::awaitable<void> copy_definition(pg::connection& on, int from, int to);
 

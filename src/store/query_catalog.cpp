@@ -130,7 +130,10 @@ select 'cast', pg_catalog.format_type(m[1]::pg_catalog.oid, null), '', true, 0 f
  cross join lateral pg_catalog.regexp_matches(t.tree, ' :resulttype (\d+) :resultcollid', 'g') m
  where m[1]::pg_catalog.oid in ('pg_catalog.date'::pg_catalog.regtype,
    'pg_catalog.timestamptz'::pg_catalog.regtype, 'pg_catalog.timestamp'::pg_catalog.regtype,
-   'pg_catalog.time'::pg_catalog.regtype, 'pg_catalog.timetz'::pg_catalog.regtype))";
+   'pg_catalog.time'::pg_catalog.regtype, 'pg_catalog.timetz'::pg_catalog.regtype)
+union all
+-- By way of text: what a date, an interval or a float looks like is a setting.
+select 'setting', '', '', true, 0 from trees t where t.tree ~ ' :resulttype \d+ :resultcollid')";
 
 // Functions of PostgreSQL that are STABLE only because they read a setting (TimeZone, DateStyle,
 // IntervalStyle, ...), which a refresh sets to what it was when the view was made.
@@ -237,6 +240,10 @@ void add_function(query_facts& to, const pg::result& row, int at) {
     return;
   }
   if (what == "cast") return to.faults.push_back({name, kind::from_text});
+  if (what == "setting") {
+    to.uses_settings = true;
+    return;
+  }
   if (what == "aggregate") to.aggregates.insert(name);
   const std::string_view volatility = row.text(at, 2);
   const bool ours = row.boolean(at, 3);  // PostgreSQL's own.

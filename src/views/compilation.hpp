@@ -29,12 +29,6 @@ struct compilation {
   }
 };
 
-/// What must be captured for the query of this plain view; its facts.
-struct capture_plan {
-  store::query_facts facts;
-  std::variant<std::vector<incremental::captured_table>, incremental::refusal> tables;
-};
-
 /// Both need an empty search_path and run in the caller's transaction.
 asio::awaitable<store::query_facts> facts_of(pg::connection& on, std::int64_t view);
 asio::awaitable<compilation> compile_on(pg::connection& on, store::query_facts facts,

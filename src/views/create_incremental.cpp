@@ -53,6 +53,24 @@ asio::awaitable<void> make_definition(pg::transaction& in, const std::string& pr
   if (failure) throw error(*failure);
 }
 
+// Before all the work, and in the server's words if it is not there.
+asio::awaitable<void> check_schema(pg::transaction& in, const identifier& view) {
+  const std::string schema = view.schema().empty() ? std::string("pg_catalog.current_schema()")
+                                                   : text::sql_literal(view.schema());
+  const auto may =
+      co_await in.run(fmt::format("SELECT pg_catalog.has_schema_privilege({}, 'CREATE')", schema));
+  if (may.back().is_null(0, 0)) {
+    throw error(errc::invalid_option, "no schema of the search_path is there to make the view in",
+                {.sqlstate = "3F000", .hint = "name one: SCHEMA.NAME"});
+  }
+  if (!may.back().boolean(0, 0)) {
+    throw error(errc::permission_denied,
+                fmt::format("this role may not make views in schema {}",
+                            view.schema().empty() ? "current_schema()" : view.schema()),
+                {.sqlstate = "42501", .hint = "its owner may GRANT CREATE ON SCHEMA to it"});
+  }
+}
+
 asio::awaitable<prepared_view> prepare_in(pg::transaction& in, const std::string& preamble,
                                           const create_request& request) {
   pg::connection& on = in.on();
@@ -65,6 +83,7 @@ asio::awaitable<prepared_view> prepare_in(pg::transaction& in, const std::string
         {.sqlstate = "42P07",
          .hint = "drop it first, or create it only if it does not exist (--if-not-exists)"});
   }
+  co_await check_schema(in, request.view);
   co_await store::discard_orphans(on);
   out.id = co_await store::next_incremental_id(on);
   co_await make_definition(in, preamble, request, out.id);
@@ -111,8 +130,7 @@ asio::awaitable<std::optional<incremental::refusal>> temporary_table(
 asio::awaitable<refresh_report> publish_in(pg::transaction& in, const std::string& preamble,
                                            const create_request& request, int id) {
   co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + preamble);
-  const store::incremental_refresh filled = co_await store::run_refresh(
-      in.on(), fmt::format("matview.matview_new_{}", id), std::string("full"));
+  const store::incremental_refresh filled = co_await fill_new(in, id);
   const std::string schema = request.view.schema().empty()
                                  ? std::string("current_schema()")
                                  : text::sql_literal(request.view.schema());
@@ -195,7 +213,11 @@ asio::awaitable<incremental_creation> create_incremental(pg::connection& on,
   }
   report->reason = fmt::format("incremental (mechanism {}): it was filled with the query's result",
                                prepared->mechanism);
-  co_await on.run(fmt::format("ANALYZE matview.storage_{}", prepared->id));
+  try {
+    co_await on.run(fmt::format("ANALYZE matview.storage_{}", prepared->id));
+  } catch (const error& failed) {  // The view is there all the same.
+    if (on.log()) on.log()(log_level::warning, std::string("not analyzed: ") + failed.what());
+  }
   out.made = watch.finished(std::move(*report));
   co_return out;
 }

@@ -3,6 +3,7 @@
 #include "pg/conninfo.hpp"
 #include "store/incremental.hpp"
 #include "views/compilation.hpp"
+#include "views/session.hpp"
 #include <matview/error.hpp>
 
 #include <fmt/format.h>
@@ -102,7 +103,19 @@ asio::awaitable<parts_made> make_parts(pg::transaction& in, int id, parts_to_mak
   co_return out;
 }
 
-asio::awaitable<void> discard_parts(pg::connection& on, int id) {
+asio::awaitable<store::incremental_refresh> fill_new(pg::transaction& in, int id) {
+  store::incremental_refresh filled = co_await store::run_refresh(
+      in.on(), fmt::format("matview.matview_new_{}", id), std::string("full"));
+  if (filled.mode == "recompile") {
+    throw error(errc::server_error, "a table of the view was changed meanwhile: " + filled.reason,
+                {.sqlstate = "40001", .hint = "try again"});
+  }
+  co_return filled;
+}
+
+namespace {
+
+asio::awaitable<void> discard_or_say_so(pg::connection& on, int id) {
   const auto work = [id](pg::transaction& in) -> asio::awaitable<bool> {
     co_await in.run(fmt::format("DROP VIEW IF EXISTS matview.matview_new_{}", id));
     co_await store::discard_incremental(in.on(), id);
@@ -118,6 +131,13 @@ asio::awaitable<void> discard_parts(pg::connection& on, int id) {
   }
 }
 
+}  // namespace
+
+asio::awaitable<void> discard_parts(pg::connection& on, int id) {
+  // Also if what came before was cancelled.
+  co_await isolated(discard_or_say_so(on, id));
+}
+
 namespace {
 
 // Beside the old one; the first transaction of two, as of a new view.
@@ -127,21 +147,19 @@ asio::awaitable<int> make_again(pg::transaction& in, int old) {
   co_await store::copy_definition(on, old, id);
   const parts_made made = co_await make_parts(in, id, parts_to_make::all);
   if (made.refusal) throw error(refused(*made.refusal, ""));
+  co_await store::copy_settings(on, old, id);
   co_return id;
 }
 
-asio::awaitable<void> remake(pg::connection& on, int old) {
+asio::awaitable<void> remake(pg::connection& on, int old, const std::string& preamble) {
   const auto make = [&](pg::transaction& in) -> asio::awaitable<int> {
-    co_await in.run("SET LOCAL application_name = 'matview recompile'; SET LOCAL search_path = ''");
+    co_await in.run(preamble + "SET LOCAL search_path = ''");
     co_return co_await make_again(in, old);
   };
   const int made = co_await pg::in_transaction(on, make);
   const auto fill = [&](pg::transaction& in) -> asio::awaitable<bool> {
-    co_await in.run(
-        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
-        "SET LOCAL application_name = 'matview recompile'");
-    co_await store::run_refresh(in.on(), fmt::format("matview.matview_new_{}", made),
-                                std::string("full"));
+    co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + preamble);
+    co_await fill_new(in, made);
     co_await store::take_over(in.on(), old, made);
     co_return true;
   };
@@ -158,10 +176,11 @@ asio::awaitable<void> remake(pg::connection& on, int old) {
 
 }  // namespace
 
-asio::awaitable<void> recompile(pg::connection& on, std::string quoted) {
+asio::awaitable<void> recompile(pg::connection& on, std::string quoted, std::string preamble) {
+  preamble = "SET LOCAL application_name = 'matview recompile'; " + preamble;
   std::optional<int> id;
   const auto work = [&](pg::transaction& in) -> asio::awaitable<bool> {
-    co_await in.run("SET LOCAL application_name = 'matview recompile'; SET LOCAL search_path = ''");
+    co_await in.run(preamble + "SET LOCAL search_path = ''");
     id = co_await store::incremental_id(in.on(), std::string(quoted));
     if (!id)
       throw error(errc::view_not_found, fmt::format("{} is not an incremental view", quoted));
@@ -170,7 +189,7 @@ asio::awaitable<void> recompile(pg::connection& on, std::string quoted) {
     co_return made.fit;
   };
   const bool fit = co_await pg::in_transaction(on, work);
-  if (!fit) co_await remake(on, *id);
+  if (!fit) co_await remake(on, *id, preamble);
 }
 
 }  // namespace matview::views

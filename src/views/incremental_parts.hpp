@@ -1,6 +1,7 @@
 #pragma once
 
 #include "pg/transaction.hpp"
+#include "store/incremental.hpp"
 
 #include "incremental/program.hpp"
 #include "incremental/refusal.hpp"
@@ -28,12 +29,18 @@ struct parts_made {
 /// @throws error  permission_denied if this role may not capture a table.
 asio::awaitable<parts_made> make_parts(pg::transaction& in, int id, parts_to_make what);
 
+/// Fills a new view, for the first time, in a READ COMMITTED transaction.
+/// @throws error  with sqlstate 40001 if its tables are not those any more that it was compiled
+/// for.
+asio::awaitable<store::incremental_refresh> fill_new(pg::transaction& in, int id);
+
 /// Undoes make_parts of a new view that was not filled. What cannot be undone now is logged, and
 /// left to store::discard_orphans.
 asio::awaitable<void> discard_parts(pg::connection& on, int id);
 
 /// Makes the program of a view anew, since its tables were changed, and all its parts if they do
 /// not fit it any more; in transactions of its own. It has to be filled then.
-asio::awaitable<void> recompile(pg::connection& on, std::string quoted);
+/// `preamble`: what each of them has to set first, as SQL.
+asio::awaitable<void> recompile(pg::connection& on, std::string quoted, std::string preamble);
 
 }  // namespace matview::views

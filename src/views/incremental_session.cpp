@@ -2,7 +2,6 @@
 
 #include "store/catalog.hpp"
 #include "store/incremental.hpp"
-#include "text/quote.hpp"
 #include <matview/error.hpp>
 
 #include <fmt/format.h>
@@ -39,14 +38,18 @@ asio::awaitable<incremental_names> names_of(pg::connection& on, identifier name)
                 {.hint = "this is for incremental views; matview convert NAME --to incremental "
                          "makes it one"});
   }
+  co_return co_await names_of_quoted(on, there->quoted);
+}
+
+asio::awaitable<incremental_names> names_of_quoted(pg::connection& on, std::string quoted) {
   std::vector<pg::parameter> values;
-  values.emplace_back(there->quoted);
+  values.emplace_back(quoted);
   const pg::result found = co_await on.query(names_sql, std::move(values));
   if (found.rows() == 0) {
     throw error(
         errc::view_not_found,
         fmt::format("{} looks like an incremental view, but matview's tables do not know it",
-                    there->quoted),
+                    quoted),
         {.hint = "was the schema matview dropped or restored without its data? Drop the "
                  "view and create it again"});
   }
@@ -63,11 +66,18 @@ asio::awaitable<incremental_names> names_of(pg::connection& on, identifier name)
 }
 
 asio::awaitable<void> begin_on_one_snapshot(pg::transaction& in, std::vector<std::string> bases,
-                                            std::string_view activity) {
-  co_await in.run(
-      fmt::format("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; "
-                  "SET LOCAL application_name = {}; LOCK TABLE {} IN ACCESS SHARE MODE",
-                  text::sql_literal(activity), fmt::join(bases, ", ")));
+                                            const statement_settings& settings) {
+  co_await in.run(fmt::format(
+      "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; {}LOCK TABLE {} IN ACCESS SHARE MODE",
+      settings.set_local(false), fmt::join(bases, ", ")));
+}
+
+asio::awaitable<void> prune_quietly(pg::connection& on) {
+  try {
+    co_await store::prune_logs(on);
+  } catch (const error& failed) {
+    if (on.log()) on.log()(log_level::warning, std::string("not pruned: ") + failed.what());
+  }
 }
 
 }  // namespace matview::views

@@ -7,6 +7,7 @@
 #include "store/migrations.hpp"
 #include "views/after_care.hpp"
 #include "views/incremental_parts.hpp"
+#include "views/incremental_session.hpp"
 #include "views/one_refresh.hpp"
 #include "views/operation.hpp"
 #include "views/patience.hpp"
@@ -77,12 +78,7 @@ asio::awaitable<void> care_after(pg::connection& on, std::string name,
                                  const refresh_options& options, refresh_report& report) {
   if (report.mode == refresh_mode::none || on.transaction_status() != PQTRANS_IDLE) co_return;
   if (report.incremental) {
-    // Nobody waits for what was pruned; the next one tries again.
-    try {
-      co_await store::prune_logs(on);
-    } catch (const error& failed) {
-      if (on.log()) on.log()(log_level::warning, std::string("not pruned: ") + failed.what());
-    }
+    co_await prune_quietly(on);
     co_return;
   }
   if (!options.care) co_return;
@@ -159,7 +155,11 @@ asio::awaitable<refresh_report> refresh_recompiling(pg::connection& on, std::str
   const identifier view = identifier::parse(name);
   const std::optional<store::relation> there = co_await store::find_relation(on, view);
   if (!there) throw error(store::no_such_view(view, there));
-  co_await recompile(on, std::string(there->quoted));
+  const statement_settings settings("matview recompile", options.statement_timeout,
+                                    options.lock_timeout);
+  std::string preamble = settings.set_local(false);
+  if (!options.lock_timeout) preamble += give_way() + "; ";
+  co_await recompile(on, std::string(there->quoted), std::move(preamble));
   options.mode = refresh_mode::full;
   refresh_report report = co_await refresh_on(on, std::move(name), std::move(options), tries);
   report.reason = std::move(why);

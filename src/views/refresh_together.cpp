@@ -23,7 +23,7 @@ namespace views {
 
 namespace {
 
-constexpr int tries = 5;
+constexpr std::size_t tries = 5;
 
 // Each after those whose storage it reads. What is made from each other in a circle cannot be.
 std::vector<incremental_names> in_order(std::vector<incremental_names> views) {
@@ -77,10 +77,10 @@ asio::awaitable<std::vector<refresh_report>> refresh_in(pg::transaction& in,
   std::set<std::string> bases;
   for (const incremental_names& view : views) bases.insert(view.bases.begin(), view.bases.end());
   std::vector<std::string> all(bases.begin(), bases.end());
-  co_await begin_on_one_snapshot(in, std::move(all), "matview refresh together");
   const statement_settings settings("matview refresh together", options.statement_timeout,
                                     options.lock_timeout);
-  const auto began = co_await in.run(settings.set_local(false) + moment());
+  co_await begin_on_one_snapshot(in, std::move(all), settings);
+  const auto began = co_await in.run(moment());
   std::vector<refresh_report> out;
   for (const incremental_names& view : views) {
     const stopwatch watch;
@@ -106,63 +106,89 @@ asio::awaitable<std::vector<refresh_report>> refresh_in(pg::transaction& in,
   co_return out;
 }
 
-asio::awaitable<std::vector<identifier>> all_incremental(pg::connection& on) {
+asio::awaitable<std::vector<std::string>> all_incremental(pg::connection& on) {
   const auto found = co_await on.run(
-      "SELECT n.nspname || '.' || c.relname FROM matview.incremental i "
+      "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM matview.incremental i "
       "JOIN pg_catalog.pg_class c ON c.oid = i.view::pg_catalog.oid "
       "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname <> 'matview' "
       "ORDER BY i.id");
-  std::vector<identifier> out;
+  std::vector<std::string> out;
   out.reserve(static_cast<std::size_t>(found.back().rows()));
-  for (int row = 0; row < found.back().rows(); ++row) {
-    out.push_back(identifier::parse(found.back().text(row, 0)));
-  }
+  for (int row = 0; row < found.back().rows(); ++row) out.push_back(found.back().string(row, 0));
   if (out.empty()) throw error(errc::view_not_found, "there is no incremental view");
   co_return out;
+}
+
+// Each once, by the name that SQL takes.
+asio::awaitable<std::vector<std::string>> those_named(pg::connection& on,
+                                                      const std::vector<identifier>& names) {
+  std::vector<std::string> out;
+  for (const identifier& name : names) {
+    const incremental_names view = co_await names_of(on, name);
+    if (std::ranges::find(out, view.quoted) == out.end()) out.push_back(view.quoted);
+  }
+  co_return out;
+}
+
+// Compiled anew, and filled by itself.
+asio::awaitable<void> make_ready(pg::connection& on, const std::string& quoted,
+                                 const refresh_options& options) {
+  const statement_settings settings("matview refresh together", options.statement_timeout,
+                                    options.lock_timeout);
+  const std::string preamble = settings.set_local(false);
+  co_await recompile(on, std::string(quoted), std::string(preamble));
+  const auto fill = [&](pg::transaction& in) -> asio::awaitable<bool> {
+    co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + preamble);
+    co_await store::run_refresh(in.on(), std::string(quoted), std::string("full"));
+    co_return true;
+  };
+  co_await pg::in_transaction(on, fill);
 }
 
 asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
                                                          std::vector<identifier> names,
                                                          refresh_options options) {
-  std::vector<incremental_names> views;
-  if (names.empty()) names = co_await all_incremental(on);
-  for (const identifier& name : names) {
-    incremental_names view = co_await names_of(on, name);
-    const bool twice =
-        std::any_of(views.begin(), views.end(), [&](const auto& one) { return one.id == view.id; });
-    if (!twice) views.push_back(std::move(view));
+  std::vector<std::string> wanted;
+  if (names.empty()) {
+    wanted = co_await all_incremental(on);
+  } else {
+    wanted = co_await those_named(on, names);
   }
-  views = in_order(std::move(views));
-  const auto work = [&](pg::transaction& in) { return refresh_in(in, views, options); };
-  for (int tried = 1;; ++tried) {
-    std::string recompiled;
+  std::size_t failures = 0;
+  std::size_t recompiled = 0;
+  for (;;) {
+    // Anew each time: a view that was compiled anew may have other parts.
+    std::vector<incremental_names> views;
+    for (const std::string& one : wanted) {
+      incremental_names view = co_await names_of_quoted(on, std::string(one));
+      views.push_back(std::move(view));
+    }
+    views = in_order(std::move(views));
+    const auto work = [&](pg::transaction& in) { return refresh_in(in, views, options); };
+    std::string unfit;
     std::optional<error> failure;
     std::vector<refresh_report> reports;
     try {
       reports = co_await pg::in_transaction(on, work);
     } catch (const outdated& one) {
-      recompiled = one.view;
+      unfit = one.view;
     } catch (const error& failed) {
       failure = failed;
     }
-    if (recompiled.empty() && !failure) {
-      co_await store::prune_logs(on);
+    if (unfit.empty() && !failure) {
+      co_await prune_quietly(on);
       co_return reports;
     }
-    // Another refresh of one of them came first (40001), or a deadlock was broken.
-    const bool again =
-        failure && (failure->sqlstate() == "40001" || failure->sqlstate() == "40P01");
-    if (tried == tries || (failure && !again)) {
-      throw failure ? error(*failure) : error(errc::server_error, recompiled + " is being changed");
+    if (failure) {
+      // Another refresh of one of them came first (40001), or a deadlock was broken.
+      const bool again = failure->sqlstate() == "40001" || failure->sqlstate() == "40P01";
+      if (!again || ++failures == tries) throw error(*failure);
+      continue;
     }
-    if (recompiled.empty()) continue;
-    co_await recompile(on, std::string(recompiled));
-    const auto fill = [&](pg::transaction& in) -> asio::awaitable<bool> {
-      co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
-      co_await store::run_refresh(in.on(), std::string(recompiled), std::string("full"));
-      co_return true;
-    };
-    co_await pg::in_transaction(on, fill);
+    if (++recompiled > wanted.size() + tries) {
+      throw error(errc::server_error, unfit + " is being changed");
+    }
+    co_await make_ready(on, unfit, options);
   }
 }
 

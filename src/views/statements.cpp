@@ -84,9 +84,10 @@ std::string checked_index::create_on_storage(std::string_view storage,
   }
   std::string out = fmt::format("CREATE {}INDEX ON {} ({})", unique_ ? "UNIQUE " : "", storage,
                                 fmt::join(stored, ", "));
-  // Copies of a row are counted, where an index does not see them.
+  // Copies of a row are counted, where an index does not see them. As the index they may have NULL.
   if (unique_ && !view.unique_rows) {
-    out += fmt::format("; ALTER TABLE {} ADD CHECK (__mv_n1 <= 1)", storage);
+    out += fmt::format("; ALTER TABLE {} ADD CHECK (__mv_n1 <= 1 OR {} IS NULL)", storage,
+                       fmt::join(stored, " IS NULL OR "));
   }
   return out;
 }

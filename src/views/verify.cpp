@@ -29,8 +29,9 @@ constexpr std::string_view difference = R"(
 
 // Applies what has not been applied yet and compares, all on the snapshot of the transaction.
 asio::awaitable<verify_report> compare_in(pg::transaction& in, const incremental_names& view,
-                                          int samples) {
-  co_await begin_on_one_snapshot(in, view.bases, "matview verify");
+                                          const verify_options& options) {
+  const statement_settings settings("matview verify", options.statement_timeout, std::nullopt);
+  co_await begin_on_one_snapshot(in, view.bases, settings);
   const store::incremental_refresh applied =
       co_await store::run_refresh(in.on(), std::string(view.quoted), std::string("auto"), true);
   verify_report out;
@@ -39,8 +40,12 @@ asio::awaitable<verify_report> compare_in(pg::transaction& in, const incremental
     throw error(errc::server_error, "its tables were changed: " + applied.reason,
                 {.hint = "refresh it first, which makes it ready again"});
   }
-  const auto found =
-      co_await in.run(fmt::format(fmt::runtime(difference), view.quoted, view.definition, samples));
+  // The query means what it meant when the view was made.
+  const auto found = co_await in.run(fmt::format(
+      "SELECT pg_catalog.set_config(s.key, s.value, true) FROM matview.incremental i, "
+      "pg_catalog.jsonb_each_text(i.settings) s WHERE i.id = {}; {}",
+      view.id,
+      fmt::format(fmt::runtime(difference), view.quoted, view.definition, options.samples)));
   const pg::result& rows = found.back();
   out.missing = rows.integer(0, 0);
   out.unexpected = rows.integer(0, 1);
@@ -54,11 +59,7 @@ asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
                                          verify_options options) {
   const incremental_names view = co_await names_of(on, name);
   const auto compare = [&](pg::transaction& in) -> asio::awaitable<verify_report> {
-    if (options.statement_timeout) {
-      const statement_settings settings("matview verify", options.statement_timeout, std::nullopt);
-      co_await in.run(settings.set_local(false));
-    }
-    co_return co_await compare_in(in, view, options.samples);
+    co_return co_await compare_in(in, view, options);
   };
   verify_report out = co_await pg::in_transaction(on, compare);
   if (out.right() || !options.repair) co_return out;
@@ -74,7 +75,7 @@ asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
   // What was missed may be missed again: an owner can have more captured than who made the view.
   const bool captured = co_await store::is_captured(on, view.id);
   if (!out.repaired || !captured) {
-    co_await recompile(on, std::string(view.quoted));
+    co_await recompile(on, std::string(view.quoted), "");
     out.repaired = co_await pg::in_transaction(on, repair);
   }
   co_return out;

@@ -30,7 +30,8 @@ CREATE TABLE matview.incremental (
   settings     jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
   watermark    pg_snapshot,                  -- NULL: never filled
   watermark_xid xid8,                        -- the transaction that wrote watermark
-  fingerprint  text,                         -- NULL: capture was not complete then, so what it held is not known
+  fingerprint  text,                         -- without its second part: capture was not complete when it was filled,
+                                             -- or it was not filled yet
   functions    oid[],                        -- what the definition calls and the rules it reads through, when it was
   rules        oid[],                        -- last filled: looking them up would cost more than all the rest
   detached     text,                         -- why changes are not kept for it any more
@@ -100,6 +101,10 @@ CREATE FUNCTION matview.dependencies(definition oid, OUT functions oid[], OUT ru
     SELECT DISTINCT d.refclassid, d.refobjid FROM v
       JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = v.rule)
   SELECT ARRAY(SELECT u.refobjid FROM u WHERE u.refclassid = 'pg_proc'::regclass
+               UNION SELECT f.f::oid FROM u JOIN pg_aggregate AS a ON a.aggfnoid::oid = u.refobjid,
+                            unnest(ARRAY[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn,
+                              a.aggmfinalfn]) AS f (f)
+                      WHERE u.refclassid = 'pg_proc'::regclass AND f.f::oid <> 0
                UNION SELECT o.oprcode::oid FROM u JOIN pg_operator AS o ON o.oid = u.refobjid
                 WHERE u.refclassid = 'pg_operator'::regclass ORDER BY 1),
          ARRAY(SELECT v.rule FROM v ORDER BY 1)
@@ -150,7 +155,9 @@ BEGIN
     LEFT JOIN LATERAL (
       SELECT string_agg(concat_ws(',', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation,
                a.attgenerated, a.attnotnull), ';' ORDER BY a.attnum) AS columns,
-             string_agg(a.xmin::text, ',' ORDER BY a.attnum) AS touched
+             -- So is what was computed with an enum's labels before they were renamed.
+             string_agg(a.xmin::text || coalesce((SELECT string_agg(e.xmin::text, '-' ORDER BY e.oid) FROM pg_enum AS e
+               WHERE e.enumtypid = a.atttypid), ''), ',' ORDER BY a.attnum) AS touched
         FROM pg_attribute AS a WHERE a.attrelid = l.base AND a.attnum > 0 AND a.attname = ANY (c.columns)) AS a ON true
    WHERE c.view = fingerprint.view;
   IF parents THEN
@@ -173,6 +180,12 @@ BEGIN
   END IF;
   RETURN structure || ':' || md5(state);
 END
+$$;
+
+-- The fingerprint of a view that was compiled now and not filled yet: the second part is to come.
+CREATE FUNCTION matview.structure(view integer) RETURNS text LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT split_part(matview.fingerprint(view), ':', 1) || ':'
 $$;
 
 -- The trigger functions of a log, and the triggers on one table. Ordinary tables have statement triggers, as they cost
@@ -571,6 +584,13 @@ BEGIN
 END
 $$;
 
+-- Called where a total of changes is no number that could be taken out of another one again.
+CREATE FUNCTION matview.refuse_total() RETURNS integer LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION 'NaN and infinity cannot be taken out of a sum again' USING ERRCODE = '22003';
+END
+$$;
+
 -- NULL, or why a view cannot be filled by matview.swap().
 CREATE FUNCTION matview.swap_fault(view integer) RETURNS text LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
@@ -593,7 +613,8 @@ BEGIN
   FOR i IN SELECT c.relname AS name, pg_get_indexdef(x.indexrelid) AS definition,
                   obj_description(c.oid, 'pg_class') AS comment, x.indisclustered AS clustered
              FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indexrelid
-            WHERE x.indrelid = source AND x.indisvalid AND (own OR c.relname NOT LIKE '%\_own') ORDER BY x.indexrelid
+            WHERE x.indrelid = source AND x.indisvalid
+              AND (own OR c.relname <> (SELECT s.relname FROM pg_class AS s WHERE s.oid = source) || '_own') ORDER BY x.indexrelid
   LOOP
     names := names || i.name::text;
     part := format('copy_%s_%s', target::oid, cardinality(names));
@@ -611,11 +632,43 @@ BEGIN
 END
 $$;
 
+-- What holds of a row of a storage that counts copies, if a unique index on it is to mean what it says.
+CREATE FUNCTION matview.one_copy(index oid) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT concat_ws(' OR ', '__mv_n1 <= 1', '(' || pg_get_expr(x.indpred, x.indrelid) || ') IS NOT TRUE',
+    CASE WHEN (to_jsonb(x) ->> 'indnullsnotdistinct') IS DISTINCT FROM 'true' THEN
+      (SELECT string_agg(format('(%s) IS NULL', pg_get_indexdef(one_copy.index, i, true)), ' OR ')
+         FROM generate_series(1, x.indnkeyatts) AS i) END)
+    FROM pg_index AS x WHERE x.indexrelid = one_copy.index
+$$;
+
 CREATE FUNCTION matview.name_indexes(target regclass, names text[]) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   FOR i IN 1 .. cardinality(names) LOOP
     EXECUTE format('ALTER INDEX matview.copy_%s_%s RENAME TO %I', target::oid, i, names[i]);
+  END LOOP;
+END
+$$;
+
+-- Gives a relation that takes the place of another one its owner, if we may, and the rights that it and others had.
+CREATE FUNCTION matview.copy_rights(source regclass, target regclass) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  g record;
+BEGIN
+  BEGIN
+    EXECUTE format('ALTER TABLE %s OWNER TO %I', target,
+      (SELECT pg_get_userbyid(c.relowner) FROM pg_class AS c WHERE c.oid = source));
+  EXCEPTION WHEN insufficient_privilege THEN
+    NULL;  -- Then by grants, as far as they go.
+  END;
+  FOR g IN SELECT a.privilege_type, a.is_grantable AND a.grantee <> 0 AS grantable,
+                  CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+             FROM pg_class AS s, pg_class AS t, aclexplode(coalesce(s.relacl, acldefault('r', s.relowner))) AS a
+            WHERE s.oid = source AND t.oid = target AND a.grantee <> t.relowner
+  LOOP
+    EXECUTE format('GRANT %s ON %s TO %s%s', g.privilege_type, target, g.grantee,
+      CASE WHEN g.grantable THEN ' WITH GRANT OPTION' END);
   END LOOP;
 END
 $$;
@@ -648,6 +701,7 @@ BEGIN
   EXECUTE matview.compose('{"pieces": []}', format(template, name), swap.view, NULL, NULL, 0, NULL, 0, fresh, taken);
   GET DIAGNOSTICS n = ROW_COUNT;
   made := matview.copy_indexes(v.storage, name, true);
+  PERFORM matview.copy_rights(v.storage, name);
   EXECUTE format('ANALYZE %s', name);
   -- From here on readers wait. As they do, the view is locked before its table.
   EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v.view);
@@ -663,7 +717,7 @@ $$;
 
 -- Brings an incremental view up to date. mode: none, incremental, full, diff, swap; or recompile, when nothing was done as
 -- its program does not fit its tables any more: then it has to be compiled and captured anew, its fingerprint set to
--- NULL, and be filled with wish 'full'.
+-- matview.structure(), and be filled with wish 'full'.
 --
 -- The change, the new state of the tables and the new watermark have to come from one snapshot. Under READ COMMITTED
 -- that is the one of the single statement that applies the change; whatever is found out before it holds only because
@@ -759,21 +813,25 @@ BEGIN
     END IF;
 
     seen := matview.fingerprint(v.id, v.functions, v.rules);
-    IF v.watermark IS NULL THEN
+    IF v.fingerprint IS NOT NULL AND split_part(v.fingerprint, ':', 1) <> split_part(seen, ':', 1) THEN
+      PERFORM matview.need_definition(v.definition, view);
+      mode := 'recompile';
+      reason := coalesce(matview.capture_fault(v.id),
+        'a table or function that it is made from was changed, or the database was restored');
+      RETURN;
+    ELSIF v.watermark IS NULL THEN
       because := 'it was never filled';
     ELSIF v.detached IS NOT NULL THEN
       because := v.detached;
     ELSIF v.fingerprint IS DISTINCT FROM seen THEN
       fault := matview.capture_fault(v.id);
       because := coalesce(fault, CASE
-        WHEN split_part(v.fingerprint, ':', 1) <> split_part(seen, ':', 1)
-        THEN 'a table or function that it is made from was changed, or the database was restored'
-        WHEN v.fingerprint IS NULL THEN 'changes were not captured completely'
+        WHEN coalesce(v.fingerprint, '') LIKE '%:' OR v.fingerprint IS NULL THEN 'changes were not captured completely'
         ELSE 'a column, trigger, partition or subscription of a table that it is made from was changed, or the server was restarted'
         END);
       PERFORM matview.need_definition(v.definition, view);
-      -- Not any more if it is new, or was compiled anew just now; who may not capture more has to live with it then.
-      IF wish <> 'full' AND fault IS NOT NULL OR split_part(v.fingerprint, ':', 1) <> split_part(seen, ':', 1) THEN
+      -- Who may not capture more has to live with the fault.
+      IF wish <> 'full' AND fault IS NOT NULL THEN
         mode := 'recompile';
         reason := because;
         RETURN;
@@ -889,7 +947,7 @@ BEGIN
         -- The log has images of rows that were there only for a while: what the query makes of one may be an error
         -- (a division by zero) that it never makes of the rows that are there.
         WHEN data_exception THEN
-          because := format('a row that was there in between cannot be computed: %s', SQLERRM);
+          because := format('the changes cannot be computed by themselves: %s', SQLERRM);
           EXIT;
         -- Either the storage was tampered with, or an index of the user forbids what the tables hold now: then to fill
         -- it anew says so.
@@ -964,7 +1022,7 @@ BEGIN
         USING ERRCODE = '40001', HINT = 'Try again.';
     END IF;
     UPDATE matview.incremental AS i
-       SET fingerprint = CASE WHEN fault IS NULL THEN seen END, functions = deps.functions, rules = deps.rules,
+       SET fingerprint = CASE WHEN fault IS NULL THEN seen ELSE split_part(seen, ':', 1) || ':' END, functions = deps.functions, rules = deps.rules,
            detached = NULL,
            full_seconds = coalesce(0.7 * i.full_seconds, 0.7 * seconds) + 0.3 * seconds,
            -- Seldom enough that all these refreshes together take no more than 1.2 times as long as full ones, even if
@@ -1076,17 +1134,27 @@ DECLARE
   options text;
   indexes text[];
   above integer;
+  part text;
+  index oid;
 BEGIN
-  SELECT i.* INTO STRICT o FROM matview.incremental AS i WHERE i.id = old FOR UPDATE;
+  SELECT i.* INTO o FROM matview.incremental AS i WHERE i.id = old FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'the view was made anew by somebody else meanwhile' USING ERRCODE = '40001', HINT = 'Try again.';
+  END IF;
   SELECT i.* INTO STRICT n FROM matview.incremental AS i WHERE i.id = made FOR UPDATE;
   SELECT format(' WITH (%s)', array_to_string(c.reloptions, ', ')) INTO options FROM pg_class AS c
    WHERE c.oid = o.view AND c.reloptions IS NOT NULL;
+  SELECT array_to_string(c.reloptions, ', ') INTO part FROM pg_class AS c WHERE c.oid = o.storage;
+  IF part <> '' THEN
+    EXECUTE format('ALTER TABLE %s SET (%s)', n.storage, part);
+  END IF;
   indexes := matview.copy_indexes(o.storage, n.storage, false);
   -- Copies of a row are counted, where an index does not see them.
-  IF n.program ->> 'unique_rows' = 'false' AND EXISTS (
-      SELECT FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indexrelid
-       WHERE x.indrelid = n.storage AND x.indisunique AND c.relname NOT LIKE '%\_own') THEN
-    EXECUTE format('ALTER TABLE %s ADD CHECK (__mv_n1 <= 1)', n.storage);
+  IF n.program ->> 'unique_rows' = 'false' THEN
+    FOR index IN SELECT x.indexrelid FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indexrelid
+                  WHERE x.indrelid = n.storage AND x.indisunique AND c.relname <> format('storage_%s_own', made) LOOP
+      EXECUTE format('ALTER TABLE %s ADD CHECK (%s)', n.storage, matview.one_copy(index));
+    END LOOP;
   END IF;
   -- Views on it find that their triggers are missing; until they are compiled anew they show what they hold.
   FOR above IN SELECT c.view FROM matview.capture AS c JOIN matview.change_log AS l ON l.id = c.log
@@ -1095,12 +1163,25 @@ BEGIN
   END LOOP;
   UPDATE matview.change_log AS l SET base = n.storage WHERE l.base = o.storage;
   -- From here on readers wait.
-  EXECUTE format('CREATE OR REPLACE VIEW %s%s AS %s', o.view, options, pg_get_viewdef(n.view));
+  -- Its columns may have been renamed.
+  EXECUTE format('CREATE OR REPLACE VIEW %s (%s)%s AS %s', o.view,
+    (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute AS a
+      WHERE a.attrelid = o.view AND a.attnum > 0), options, pg_get_viewdef(n.view));
   EXECUTE format('DROP VIEW %s', n.view);
+  PERFORM matview.copy_rights(o.storage, n.storage);
+  PERFORM matview.copy_rights(o.definition, n.definition);
+  FOREACH part IN ARRAY ARRAY['source', 'core', 'core_source'] LOOP
+    IF to_regclass(format('matview.%s_%s', part, old)) IS NOT NULL
+       AND to_regclass(format('matview.%s_%s', part, made)) IS NOT NULL THEN
+      PERFORM matview.copy_rights(format('matview.%s_%s', part, old)::regclass, format('matview.%s_%s', part, made)::regclass);
+    END IF;
+  END LOOP;
+  EXECUTE format('GRANT SELECT ON %s TO %I', n.storage, (SELECT pg_get_userbyid(c.relowner) FROM pg_class AS c
+    WHERE c.oid = o.view));
   PERFORM matview.discard(old);
   PERFORM matview.name_indexes(n.storage, indexes);
   UPDATE matview.incremental AS i
-     SET view = o.view, settings = o.settings, log_limit = o.log_limit, full_seconds = o.full_seconds WHERE i.id = made;
+     SET view = o.view WHERE i.id = made;
 END
 $$;
 
