@@ -223,5 +223,110 @@ TEST_F(IncrementalLayout, WhatIsCommittedWhileItIsFilledByAParallelPlanIsTakenIn
   }
 }
 
+// By a worker that is a superuser, as a rule.
+TEST_F(IncrementalLayout, AnotherRoleThatSwapsOrMakesAnewLeavesItToItsOwner) {
+  const test_role ann(db, "ann");
+  const test_role reader(db, "reader");
+  db.execute("GRANT CREATE ON SCHEMA public TO " + ann.name() +
+             "; CREATE TABLE t (id int PRIMARY KEY, x int); INSERT INTO t VALUES (1, 1); "
+             "ALTER TABLE t OWNER TO " +
+             ann.name() + "; GRANT CREATE ON DATABASE \"" + db.name() + "\" TO " + ann.name());
+  configure({{"default", ann.url()}});
+  create("v", "SELECT id, x FROM t");
+  configure({{"default", db.url()}});
+  db.execute("GRANT SELECT ON v TO " + reader.name());
+  const auto expect_readable = [&](const std::string& how) {
+    for (const test_role* const role : {&ann, &reader}) {
+      EXPECT_NO_THROW(session(role->url()).query("SELECT * FROM v")) << role->name() << how;
+    }
+  };
+  refresh_matview("v", {.mode = refresh_mode::swap});
+  expect_readable(" after a swap");
+  db.execute("ALTER TABLE t DROP CONSTRAINT t_pkey; INSERT INTO t VALUES (1, 1)");
+  refresh_matview("v");
+  expect_readable(" after it was made anew");
+  configure({{"default", ann.url()}});
+  db.execute("INSERT INTO t VALUES (2, 2)");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  expect_right("v");
+  EXPECT_EQ(refresh_matview("v", {.mode = refresh_mode::swap}).mode, refresh_mode::swap);
+  drop_matview("v");
+  EXPECT_EQ(parts(), "0");
+}
+
+TEST_F(IncrementalLayout, SeveralAtOnceAreMadeAnewTogether) {
+  db.execute(
+      "CREATE TABLE t (id int PRIMARY KEY, x int); INSERT INTO t SELECT i, i FROM "
+      "generate_series(1, 9) i");
+  create("a", "SELECT id, x FROM t");
+  create("b", "SELECT id, x FROM a WHERE x > 2");
+  create("c", "SELECT id, x + 1 AS y FROM t");
+  db.execute("ALTER VIEW c RENAME TO \"Two words.\"");
+  db.execute("ALTER TABLE t DROP CONSTRAINT t_pkey; INSERT INTO t VALUES (3, 3), (3, 3)");
+  EXPECT_EQ(refresh_together({}).size(), 3U);
+  expect_right("a");
+  expect_right("b");
+  EXPECT_EQ(db.query_one("SELECT count(*) FROM \"Two words.\""), "11");
+}
+
+TEST_F(IncrementalLayout, KeepsTheNamesThatItsColumnsWereGiven) {
+  db.execute("CREATE TABLE t (id int PRIMARY KEY, x int NOT NULL); INSERT INTO t VALUES (1, 1)");
+  create("v", "SELECT id, x FROM t");
+  db.execute(
+      "ALTER VIEW v RENAME COLUMN x TO renamed; ALTER TABLE t DROP CONSTRAINT t_pkey; "
+      "INSERT INTO t VALUES (1, 1)");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::full);
+  EXPECT_EQ(db.query_one("SELECT sum(renamed) FROM v"), "2");
+}
+
+// Copies of a row are counted: a unique index must say of them what it says of rows.
+TEST_F(IncrementalLayout, AUniqueIndexForbidsOnlyWhatItForbids) {
+  db.execute("CREATE TABLE t (id int PRIMARY KEY, x int); INSERT INTO t VALUES (1, 1), (2, 5)");
+  create("v", "SELECT id, x FROM t");
+  db.execute("CREATE UNIQUE INDEX large ON " + storage("v") + " (id) WHERE x > 2");
+  db.execute("ALTER TABLE t DROP CONSTRAINT t_pkey; INSERT INTO t VALUES (1, 1)");
+  expect_made_anew("v", "INSERT INTO t VALUES (1, 1)");
+  db.execute("INSERT INTO t VALUES (2, 5)");
+  EXPECT_TRUE(refusal([&] { refresh_matview("v"); }));
+  db.execute("CREATE TABLE u (x int); INSERT INTO u VALUES (NULL), (NULL), (3)");
+  create("w", "SELECT x FROM u");
+  add_index("w", {.columns = {"x"}, .unique = true});
+  expect_goes_on("w", "INSERT INTO u VALUES (NULL), (4)");
+  db.execute("INSERT INTO u VALUES (4)");
+  EXPECT_TRUE(refusal([&] { refresh_matview("w"); }));
+}
+
+// As if it had come between the transaction that compiles and the one that fills.
+TEST_F(IncrementalLayout, WhatWasCompiledForOtherTablesIsNotFilled) {
+  db.execute("CREATE TABLE t (g int NOT NULL); INSERT INTO t VALUES (1), (2)");
+  create("v", "SELECT g, count(*) AS n FROM t GROUP BY g");
+  db.execute(
+      "UPDATE matview.incremental SET watermark = NULL, fingerprint = matview.structure(id); "
+      "ALTER TABLE t ALTER g DROP NOT NULL; INSERT INTO t VALUES (NULL)");
+  EXPECT_EQ(db.query_one("SELECT mode FROM matview.refresh('v', 'full')"), "recompile");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::full);
+  expect_goes_on("v", "INSERT INTO t VALUES (NULL), (2)");
+}
+
+TEST_F(IncrementalLayout, ACreationThatIsCancelledLeavesNothing) {
+  db.execute(
+      "CREATE TABLE t (id int); INSERT INTO t VALUES (1); CREATE FUNCTION slow(int) RETURNS int "
+      "LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM pg_sleep(60); RETURN $1; END'");
+  keep_history();
+  background creation(
+      acreate_matview("v", "SELECT slow(id) AS id FROM t", {.kind = view_kind::incremental}));
+  EXPECT_TRUE(eventually([&] { return running("%matview.refresh(%") > 0; }));
+  creation.cancel();
+  EXPECT_EQ(failure_of([&] { creation.get(); }).code(), errc::cancelled);
+  EXPECT_TRUE(eventually([&] { return parts() == "0"; })) << parts();
+  EXPECT_EQ(db.query_one("SELECT count(*) FROM pg_trigger WHERE tgrelid = 't'::regclass"), "0");
+}
+
+TEST_F(IncrementalLayout, ASchemaThatIsNotThereIsNamedBeforeAllWork) {
+  db.execute("CREATE TABLE t (id int)");
+  const auto missing = failure_of([&] { create("nos.v", "SELECT id FROM t"); });
+  EXPECT_TRUE(contains(missing.what(), "schema \"nos\" does not exist")) << missing.what();
+}
+
 }  // namespace
 }  // namespace matview::test

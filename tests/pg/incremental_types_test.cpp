@@ -1,0 +1,147 @@
+// Incremental views over values that are not what they look like: equal and not the same, spelled
+// by settings, NaN, labels that are renamed.
+
+#include "pg/views_fixture.hpp"
+#include <matview/incremental.hpp>
+
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace matview::test {
+namespace {
+
+class IncrementalTypes : public views_test {
+ protected:
+  void create(const std::string& name, const std::string& sql) {
+    create_matview(name, sql, {.kind = view_kind::incremental});
+  }
+  void expect_right(const std::string& name) {
+    const verify_report found = verify_matview(name);
+    EXPECT_TRUE(found.right()) << name << ": " << found.missing << " missing, " << found.unexpected
+                               << " unexpected";
+  }
+  void refresh(const std::string& name) {
+    const refresh_report done = refresh_matview(name);
+    EXPECT_EQ(done.mode, refresh_mode::incremental) << done.reason;
+    expect_right(name);
+  }
+  /// For connections to come.
+  void set_timezone(const std::string& zone) {
+    db.execute("ALTER DATABASE \"" + db.name() + "\" SET timezone = '" + zone + "'");
+    configure({{"default", db.url()}});
+  }
+};
+
+TEST_F(IncrementalTypes, TextOfATimeIsThatOfTheCreation) {
+  db.execute(
+      "CREATE TABLE t (id int, ts timestamptz); INSERT INTO t VALUES (1, '2024-01-01 00:30+01')");
+  set_timezone("Europe/Berlin");
+  create("v", "SELECT ts::text AS d, count(*) AS n FROM t GROUP BY ts::text");
+  create("days", "SELECT date_trunc('day', ts) AS day, count(*) AS n FROM t GROUP BY 1");
+  set_timezone("Asia/Tokyo");
+  db.execute("DELETE FROM t; INSERT INTO t VALUES (2, '2024-05-05 00:30+01')");
+  refresh("v");
+  refresh("days");
+  EXPECT_EQ(db.query_one("SELECT d FROM v"), "2024-05-05 01:30:00+02");
+}
+
+TEST_F(IncrementalTypes, NanIsTakenOutOfASumByFillingItAnew) {
+  db.execute(
+      "CREATE TABLE t (g int, x numeric(10,2)); INSERT INTO t VALUES (1, 1), (1, 2), (2, 3)");
+  create("v", "SELECT g, sum(x) AS total FROM t GROUP BY g");
+  db.execute("INSERT INTO t VALUES (1, 'NaN')");
+  refresh_matview("v");
+  expect_right("v");
+  db.execute("DELETE FROM t WHERE x = 'NaN'");
+  const refresh_report anew = refresh_matview("v");
+  EXPECT_EQ(anew.mode, refresh_mode::diff);
+  EXPECT_TRUE(contains(anew.reason, "NaN")) << anew.reason;
+  expect_right("v");
+  EXPECT_EQ(db.query_one("SELECT total FROM v WHERE g = 1"), "3.00");
+}
+
+// char(3) and varchar, float and bigint: one value of the one is equal to two of the other.
+TEST_F(IncrementalTypes, EqualitiesOfTwoTypesDetermineNothing) {
+  db.execute(
+      "CREATE TABLE word (k varchar PRIMARY KEY, v int); CREATE TABLE padded (id text PRIMARY KEY, "
+      "k char(3)); INSERT INTO padded VALUES ('x', 'a'); INSERT INTO word VALUES ('a', 1), ('a ', "
+      "2); CREATE TABLE big (k bigint PRIMARY KEY, v int); CREATE TABLE rough (id int PRIMARY KEY, "
+      "k float8); INSERT INTO big VALUES (9007199254740992, 1), (9007199254740993, 2); "
+      "INSERT INTO rough VALUES (1, 9007199254740992)");
+  create("words", "SELECT padded.id, word.v FROM padded JOIN word USING (k)");
+  create("numbers", "SELECT rough.id, big.v FROM rough JOIN big USING (k)");
+  EXPECT_EQ(count("words"), "2");
+  EXPECT_EQ(count("numbers"), "2");
+  db.execute("DELETE FROM word WHERE v = 2; DELETE FROM big WHERE v = 2");
+  refresh("words");
+  refresh("numbers");
+  EXPECT_EQ(count("words"), "1");
+}
+
+TEST_F(IncrementalTypes, FullJoinUsingColumnsOfTwoTypesIsRightOrRefused) {
+  db.execute(
+      "CREATE TABLE l (id int PRIMARY KEY, k char(3)); CREATE TABLE r (k varchar PRIMARY KEY, v "
+      "int); INSERT INTO l VALUES (1, 'b'); INSERT INTO r VALUES ('b', 1)");
+  const auto refused =
+      refusal([&] { create("v", "SELECT k, r.v, l.id FROM l FULL JOIN r USING (k)"); });
+  if (refused) return;
+  db.execute("INSERT INTO r VALUES ('b ', 2)");
+  refresh("v");
+}
+
+TEST_F(IncrementalTypes, AnOperatorThatReturnsASetMakesCopies) {
+  db.execute(
+      "CREATE FUNCTION up_to(a int, b int) RETURNS SETOF int LANGUAGE sql IMMUTABLE AS 'SELECT "
+      "generate_series(a, b)'; CREATE OPERATOR ### (leftarg = int, rightarg = int, function = "
+      "up_to); CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 2), (2, 3)");
+  const auto refused = refusal([&] { create("v", "SELECT id, 1 ### n AS g FROM t"); });
+  if (refused) return;
+  EXPECT_EQ(count("v"), "5");
+  db.execute("UPDATE t SET n = 1 WHERE id = 2");
+  refresh("v");
+}
+
+TEST_F(IncrementalTypes, LabelsThatAreRenamedAreNoticed) {
+  db.execute(
+      "CREATE TYPE color AS ENUM ('red', 'green'); CREATE TABLE t (id int, e color); "
+      "INSERT INTO t VALUES (1, 'red'), (2, 'red')");
+  create("v", "SELECT e::text AS name, count(*) AS n FROM t GROUP BY e::text");
+  db.execute("ALTER TYPE color RENAME VALUE 'red' TO 'rot'; DELETE FROM t WHERE id = 2");
+  refresh_matview("v");
+  expect_right("v");
+  EXPECT_EQ(db.query_one("SELECT name || n FROM v"), "rot1");
+  db.execute("INSERT INTO t VALUES (3, 'green')");
+  refresh("v");
+}
+
+TEST_F(IncrementalTypes, TheFunctionsOfAnAggregateAreNoticed) {
+  db.execute(
+      "CREATE FUNCTION add_up(s int, i int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT "
+      "coalesce(s, 0) + i'; CREATE AGGREGATE adds (int) (sfunc = add_up, stype = int); "
+      "CREATE TABLE t (id int PRIMARY KEY, x int); INSERT INTO t SELECT i, i % 3 FROM "
+      "generate_series(1, 6) i");
+  create("v", "SELECT x, adds(id) AS total FROM t GROUP BY x");
+  db.execute(
+      "CREATE OR REPLACE FUNCTION add_up(s int, i int) RETURNS int LANGUAGE sql IMMUTABLE AS "
+      "'SELECT coalesce(s, 0) + 10 * i'; UPDATE t SET x = 2 WHERE id = 1");
+  refresh_matview("v");
+  expect_right("v");
+  db.execute("INSERT INTO t VALUES (7, 1)");
+  refresh("v");
+}
+
+TEST_F(IncrementalTypes, WhatARefreshPutsIntoAProgramCannotStandInAQuery) {
+  db.execute("CREATE TABLE t (id int PRIMARY KEY, x int)");
+  const auto refused =
+      refusal([&] { create("v", "SELECT id, '/*watermark*/'::text AS a, x FROM t"); });
+  ASSERT_TRUE(refused);
+  EXPECT_TRUE(contains(refused->what(), "/*watermark*/")) << refused->what();
+  create("w", "SELECT id, '/* a comment */'::text AS a, x FROM t");
+  db.execute("INSERT INTO t VALUES (1, 1)");
+  refresh("w");
+}
+
+}  // namespace
+}  // namespace matview::test
