@@ -107,7 +107,7 @@ const std::vector<construct_text>& refused_constructs() {
       {construct::reserved_name, "reserved_name",
        "names that begin with __mv are for the columns that the view keeps beside yours, and "
        "texts as /*deltas*/ for what a refresh puts in their place",
-       "choose another name for the column; write the text in two parts, with ||"},
+       "choose another name for the column, or write the text in two parts"},
   };
   return all;
 }

@@ -4,6 +4,7 @@
 #include "support/server.hpp"
 
 #include <fmt/format.h>
+#include <libpq-fe.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -45,7 +46,8 @@ class pooler final {
     std::error_code ignored;
     std::filesystem::remove_all(folder_, ignored);
   }
-  [[nodiscard]] bool ready() const { return std::filesystem::exists(folder_ / ".s.PGSQL.6432"); }
+  /// Not as soon as its socket is there: it is bound a little before it accepts.
+  [[nodiscard]] bool ready() const { return PQping(url("postgres").c_str()) == PQPING_OK; }
   [[nodiscard]] std::string url(const std::string& database) const {
     return fmt::format("postgresql:///{}?host={}&port=6432&user=anybody", database,
                        folder_.string());
