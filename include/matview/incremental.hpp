@@ -45,7 +45,7 @@ struct captured_columns {
 
 /// A part of the SQL that a refresh runs. Plain data.
 struct incremental_statement {
-  std::string name = {};  ///< `apply`, `full`, `diff`, `rows changed in a, b`, `view`, `storage`
+  std::string name = {};  ///< `apply`, `full`, `diff`, `section 1, changed: a, b`, `view`
   std::string sql = {};
 };
 
@@ -70,6 +70,7 @@ struct explain_options {
 };
 
 /// How a view is maintained, or what keeps a native one from being incremental. Changes nothing.
+/// Needs the right to make temporary relations.
 /// @throws error  view_not_found; as the functions in views.hpp.
 [[nodiscard]] matview_explanation explain_matview(std::string_view name,
                                                   const explain_options& options = {});

@@ -96,10 +96,11 @@ error refused(const incremental::refusal& why, const std::string& query) {
   const std::optional<std::size_t> place = place_of(why, query);
   std::string text = message;
   if (place) text += "\n" + text::caret_lines(query, *place);
+  const std::string instead(incremental::text_of(why.what).instead);
+  const bool native = instead.ends_with("make the view native");
   return {errc::invalid_select,
           text,
-          {.hint = fmt::format("{}; or make it native (--kind native)",
-                               incremental::text_of(why.what).instead),
+          {.hint = instead + (native ? " (--kind native)" : "; or make it native (--kind native)"),
            .position = place}};
 }
 

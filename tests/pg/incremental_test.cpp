@@ -230,6 +230,39 @@ TEST_F(Incremental, IsWrongWithoutTheLockBeforeTheSnapshot) {
   EXPECT_FALSE(verify_matview("v").right());
 }
 
+TEST_F(Incremental, AutoGoesByWhatItHasCostSoFar) {
+  db.execute("CREATE TABLE many (g int)");
+  create("v", "SELECT g, count(*) AS n FROM many GROUP BY g");
+  const auto cost = [&](const std::string& full, const std::string& rows, const char* hope = "1") {
+    db.execute("UPDATE matview.incremental SET full_seconds = " + full +
+               ", rows_per_second = " + rows + ", rated_rows = " + rows + ", hope = " + hope);
+  };
+  const auto after = [&](int rows) {
+    db.execute(fmt::format("INSERT INTO many SELECT i % 5 FROM generate_series(1, {}) i", rows));
+    refresh_report done = refresh_matview("v");
+    expect_right("v");
+    return done;
+  };
+  const auto hope = [&] { return db.query_one("SELECT hope FROM matview.incremental"); };
+  cost("1", "2000");
+  EXPECT_EQ(after(1900).mode, refresh_mode::incremental);
+  EXPECT_NE(db.query_one("SELECT rows_per_second FROM matview.incremental"), "2000") << "measured";
+  cost("1", "2000");
+  const refresh_report anew = after(2500);
+  EXPECT_EQ(anew.mode, refresh_mode::diff);
+  EXPECT_EQ(anew.reason,
+            "at least 2001 rows have changed; what takes as long as filling it anew (1.00 s) are "
+            "about 2000");
+  EXPECT_EQ(hope(), "1.05");
+  cost("1", "2000", "1.3");
+  EXPECT_EQ(after(2500).mode, refresh_mode::incremental) << "it is tried at last";
+  EXPECT_EQ(hope(), "1");
+  cost("0.03", "NULL");
+  EXPECT_EQ(after(1600).mode, refresh_mode::diff) << "20 us a row until it is known";
+  cost("0.000001", "NULL");
+  EXPECT_EQ(after(900).mode, refresh_mode::incremental) << "few rows are not worth the question";
+}
+
 TEST_F(Incremental, IsSwappedAndStaysWhatItWas) {
   create_matview("v", "SELECT id, a, coalesce(b, 0) AS b FROM r",
                  {.indexes = {{.columns = {"a", "b"}, .unique = false}},

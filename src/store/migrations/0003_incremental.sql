@@ -759,6 +759,7 @@ DECLARE
   old_settings jsonb;
   deps record;
   aside record;
+  foreign_log integer;
 BEGIN
   IF wish IS NULL OR wish NOT IN ('auto', 'incremental', 'full', 'diff', 'swap') THEN
     RAISE EXCEPTION 'a refresh cannot be "%"', wish USING ERRCODE = '22023',
@@ -997,10 +998,10 @@ BEGIN
     fault := matview.capture_fault(v.id);
     -- Nobody can have read a log since the database was restored, so all that is in it is of no use, and can do harm:
     -- its xids will be those of other transactions one day.
-    FOR mask IN UPDATE matview.change_log AS l SET origin = matview.origin()
-                 WHERE l.id = ANY (logs) AND l.origin IS DISTINCT FROM matview.origin() RETURNING l.id LOOP
-      EXECUTE format('DELETE FROM matview.log_%s', mask);
-      DELETE FROM matview.mark AS m WHERE m.log = mask;
+    FOR foreign_log IN UPDATE matview.change_log AS l SET origin = matview.origin()
+                        WHERE l.id = ANY (logs) AND l.origin IS DISTINCT FROM matview.origin() RETURNING l.id LOOP
+      EXECUTE format('DELETE FROM matview.log_%s', foreign_log);
+      DELETE FROM matview.mark AS m WHERE m.log = foreign_log;
     END LOOP;
     started := clock_timestamp();
     statement := CASE mode WHEN 'swap'
