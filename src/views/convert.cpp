@@ -3,8 +3,8 @@
 #include "store/catalog.hpp"
 #include "store/conversion.hpp"
 #include "store/incremental.hpp"
-#include "text/quote.hpp"
 #include "views/session.hpp"
+#include "views/statements.hpp"
 #include <matview/identifier.hpp>
 #include <matview/incremental.hpp>
 #include <matview/views.hpp>
@@ -12,8 +12,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace matview {
@@ -69,54 +72,141 @@ create_options options_for(const store::relation_traits& old, const convert_opti
           .kind = options.to};
 }
 
-// The old one goes and the new one takes its name, owner and grants, at one moment.
-asio::awaitable<bool> exchange(pg::transaction& in, const store::relation_traits& old,
-                               const store::relation& there, const convert_options& options) {
+error changed(const store::relation& there, std::string_view what) {
+  return {errc::server_error,
+          fmt::format("{} was changed while it was converted: {}", there.quoted, what),
+          {.sqlstate = "40001", .hint = "nothing was done; convert it again"}};
+}
+
+// What `now` has that the new view was not made with. Owner, grants and comment are not among it:
+// those are given to the new one last.
+void refuse_changes(const store::relation_traits& old, const store::relation_traits& now,
+                    const store::relation& there) {
+  const auto same = [](const index_definition& a, const index_definition& b) {
+    return a.columns == b.columns && a.unique == b.unique;
+  };
+  if (now.oid != old.oid) throw error(changed(there, "it was made anew"));
+  if (now.query != old.query) throw error(changed(there, "its query or its columns"));
+  if (!std::ranges::equal(now.indexes, old.indexes, same)) {
+    throw error(changed(there, "its indexes"));
+  }
+}
+
+asio::awaitable<store::relation_traits> traits_of(pg::connection& on, std::string quoted,
+                                                  bool incremental) {
+  store::relation_traits out = co_await store::read_traits(on, std::move(quoted), incremental);
+  for (std::string& one : out.dependents) {
+    std::string named = co_await store::named_by_users(on, std::string(one));
+    one = std::move(named);
+  }
+  co_return out;
+}
+
+asio::awaitable<void> refuse_another(pg::connection& on, const store::relation_traits& old,
+                                     const store::relation& there) {
+  const std::int64_t now =
+      co_await store::oid_of(on, std::string(old.schema), std::string(old.name));
+  if (now == 0) {
+    throw error(errc::view_not_found,
+                fmt::format("{} was dropped while it was converted", there.quoted));
+  }
+  if (now != old.oid) throw error(changed(there, "it was made anew"));
+}
+
+// Begins the transaction that the exchange ends. Until then it waits for the new one to be filled,
+// and holds nothing but the turn.
+asio::awaitable<void> begin_turn(pg::transaction& in, const store::relation_traits& old,
+                                 const store::relation& there, const convert_options& options) {
+  const statement_settings settings("matview convert", options.statement_timeout,
+                                    options.lock_timeout);
+  co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + settings.set_local(false) +
+                  "SET LOCAL idle_in_transaction_session_timeout = 0");
+  const bool mine = co_await store::take_turn(in.on(), old.oid);
+  if (!mine) {
+    throw error(errc::already_refreshing,
+                fmt::format("another conversion of {} is running", there.quoted),
+                {.hint = "nothing was done; wait for its end"});
+  }
+  co_await refuse_another(in.on(), old, there);
+}
+
+// The old one goes and the new one takes its place, with what the old one has now. It was read
+// minutes ago, so it is read again, under the lock that the DROP needs; a rename takes it, LOCK
+// TABLE knows no materialized views.
+asio::awaitable<store::relation_traits> exchange(pg::transaction& in,
+                                                 const store::relation_traits& old,
+                                                 const store::relation& there,
+                                                 const convert_options& options) {
   const bool to_incremental = options.to == view_kind::incremental;
-  const char* word = to_incremental ? "VIEW" : "MATERIALIZED VIEW";
+  const char* before = to_incremental ? "MATERIALIZED VIEW" : "VIEW";
+  const char* after = to_incremental ? "VIEW" : "MATERIALIZED VIEW";
   const std::string schema = pg::quote_name(old.schema);
-  const std::string fresh = schema + "." + beside(old);
-  std::string sql = fmt::format("SET LOCAL application_name = 'matview convert'; DROP {} {}; ",
-                                to_incremental ? "MATERIALIZED VIEW" : "VIEW", there.quoted);
-  for (const std::string& grant : old.grants) {
-    sql += fmt::format(fmt::runtime(grant), fresh) + "; ";
-  }
-  sql += fmt::format("ALTER {} {} RENAME TO {}; ", word, fresh, pg::quote_name(old.name));
-  if (!old.owned_by_me) {
-    sql += fmt::format("ALTER {} {}.{} OWNER TO {}", word, schema, pg::quote_name(old.name),
-                       pg::quote_name(old.owner));
-  }
-  co_await in.run(std::move(sql));
+  const std::string aside = fmt::format("matview_converted_{}", old.oid);
+  co_await refuse_another(in.on(), old, there);
+  co_await in.run(fmt::format("ALTER {} {} RENAME TO {}", before, there.quoted, aside));
+  store::relation_traits now =
+      co_await traits_of(in.on(), fmt::format("{}.{}", schema, aside), there.incremental);
+  check(now, there, options);
+  refuse_changes(old, now, there);
+  co_await in.run(fmt::format("DROP {} {}.{}; ALTER {} {}.{} RENAME TO {}", before, schema, aside,
+                              after, schema, beside(old), pg::quote_name(old.name)));
+  co_await store::give_traits(in.on(), std::string(there.quoted), to_incremental, now);
   if (!to_incremental) co_await store::discard_orphans(in.on());
-  co_return true;
+  co_return now;
+}
+
+// Whatever stands there was left by a conversion that was killed: the turn is ours.
+asio::awaitable<void> remove_leftover(pg::connection& on, const store::relation_traits& old,
+                                      const convert_options& options) {
+  const std::int64_t left = co_await store::oid_of(on, std::string(old.schema), beside(old));
+  if (left == 0) co_return;
+  const drop_options drop{.database = options.database,
+                          .statement_timeout = options.statement_timeout,
+                          .lock_timeout = options.lock_timeout,
+                          .log = options.log};
+  co_await adrop_matview(old.schema + "." + beside(old), drop);
+}
+
+// The new one that has no use any more. If it cannot be dropped, the next conversion does it.
+asio::awaitable<void> discard(std::string fresh, const convert_options& options) {
+  const drop_options drop{.database = options.database};
+  try {
+    co_await adrop_matview(fresh, drop);
+  } catch (const error& failed) {
+    if (options.log) {
+      options.log(log_level::warning, fmt::format("{} was left behind: {}", fresh, failed.what()));
+    }
+  }
 }
 
 asio::awaitable<convert_report> convert_on(pg::connection& on, identifier name,
                                            convert_options options) {
   const std::optional<store::relation> there = co_await store::find_relation(on, name);
   if (!there || !there->is_view()) throw error(store::no_such_view(name, there));
-  store::relation_traits old =
-      co_await store::read_traits(on, std::string(there->quoted), there->incremental);
-  for (std::string& one : old.dependents) {
-    std::string named = co_await store::named_by_users(on, std::string(one));
-    one = std::move(named);
-  }
+  const store::relation_traits old =
+      co_await traits_of(on, std::string(there->quoted), there->incremental);
   check(old, *there, options);
-  convert_report out = lost_and_kept(old);
   const std::string fresh = old.schema + "." + beside(old);
-  out.made = co_await acreate_matview(fresh, old.query, options_for(old, options));
-  const auto swap = [&](pg::transaction& in) { return exchange(in, old, *there, options); };
+  std::optional<refresh_report> made;
+  const auto work = [&](pg::transaction& in) -> asio::awaitable<convert_report> {
+    co_await begin_turn(in, old, *there, options);
+    co_await remove_leftover(in.on(), old, options);
+    made = co_await acreate_matview(fresh, old.query, options_for(old, options));
+    const store::relation_traits now = co_await exchange(in, old, *there, options);
+    co_return lost_and_kept(now);
+  };
   std::optional<error> failure;
+  convert_report out;
   try {
-    co_await pg::in_transaction(on, swap);
+    out = co_await pg::in_transaction(on, work);
   } catch (const error& failed) {
     failure = failed;
   }
   if (failure) {
-    const drop_options drop{.database = options.database};
-    if (!failure->may_have_happened()) co_await adrop_matview(fresh, drop);
+    if (made && !failure->may_have_happened()) co_await discard(std::string(fresh), options);
     throw error(*failure);
   }
+  out.made = std::move(*made);
   out.made.view = fmt::format("{}.{}", old.schema, old.name);
   co_return out;
 }

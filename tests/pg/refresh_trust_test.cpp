@@ -246,7 +246,8 @@ TEST_F(RefreshTrust, LetsReadersPassBetweenItsTries) {
   ASSERT_TRUE(eventually([&] {
     return db.query_one(
                "SELECT count(*) FROM pg_locks WHERE NOT granted AND "
-               "mode = 'AccessExclusiveLock'") == "1";
+               "mode = 'AccessExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE "
+               "datname = current_database())") == "1";
   }));
   // Behind a REFRESH that waits for ever these would wait for ever.
   session reader(db.url());
