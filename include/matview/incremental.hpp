@@ -151,7 +151,9 @@ struct convert_report {
 /// comment and indexes on plain columns are kept.
 /// @throws error  view_not_found; invalid_select if the query cannot be maintained;
 ///                dependents_exist, which names them: PostgreSQL does not let a relation change its
-///                kind below a view; invalid_option with what would be lost, unless it is accepted.
+///                kind below a view; invalid_option with what would be lost, unless it is accepted;
+///                already_refreshing while another conversion of it runs; server_error with
+///                sqlstate 40001 if it was changed meanwhile. In each case nothing was done.
 [[nodiscard]] convert_report convert_matview(std::string_view name,
                                              const convert_options& options = {});
 [[nodiscard]] boost::asio::awaitable<convert_report> aconvert_matview(
