@@ -66,6 +66,7 @@ class planner final {
 
   key_plan run() {
     build_graphs();
+    require_all_vertices();
     find_candidates();
     std::vector<choice> choices = choices_in(graphs_.front());
     std::stable_sort(choices.begin(), choices.end(),
@@ -92,6 +93,20 @@ class planner final {
       branches.back() = 1;
     }
     throw not_incremental(construct::too_large, "a query of more than 64 branches");
+  }
+
+  // A table that stands where no graph looks, in a subquery in VALUES or below a function in FROM,
+  // would have no part in any piece: its changes would be passed by.
+  void require_all_vertices() const {
+    for (const std::string& alias : scans_in(in_, query_)) {
+      const bool there = std::any_of(graphs_.begin(), graphs_.end(), [&](const key_graph& graph) {
+        return std::ranges::find(graph.vertices(), alias) != graph.vertices().end();
+      });
+      if (there) continue;
+      const store::table_facts& table = *in_.query.scan_of(alias)->table;
+      throw not_incremental(construct::no_path, fmt::format("{}.{}", table.schema, table.name),
+                            table.name, alias);
+    }
   }
 
   void add_candidate(node* own, const std::vector<followed_column>& output) {
@@ -148,7 +163,7 @@ class planner final {
     } else if (const PgQuery__RangeSubselect* sub = range_subselect(item)) {
       const auto derived = graph.derived().find(sub->alias->aliasname);
       if (derived == graph.derived().end()) return;
-      for (const followed_column& column : derived->second) {
+      for (const followed_column& column : derived->second.columns) {
         if (column.expression == nullptr) continue;
         add_candidate(make_column(in_.memory, sub->alias->aliasname, column.name), graph.output());
       }

@@ -69,7 +69,8 @@ std::string join_name(PgQuery__JoinType type) {
 }
 
 std::optional<std::string> nonlinear_item(const query_context& in, const node* item) {
-  if (range_var(item) != nullptr || range_function(item) != nullptr) return std::nullopt;
+  if (range_var(item) != nullptr) return std::nullopt;
+  if (range_function(item) != nullptr) return sub_link_in(item);
   if (const PgQuery__RangeSubselect* sub = range_subselect(item)) {
     constexpr std::string_view inside = " in a subquery";
     std::optional<std::string> out = nonlinear_part(in, select_of(sub->subquery));
@@ -155,6 +156,9 @@ bool groups(const query_context& in, const select_statement* query) {
 }
 
 bool has_windows(const select_statement* query) {
+  for (std::size_t i = 0; i < query->n_sort_clause; ++i) {
+    if (!windows_in(query->sort_clause[i]->sort_by->node).empty()) return true;
+  }
   for (std::size_t i = 0; i < query->n_target_list; ++i) {
     if (!windows_in(res_target(query->target_list[i])->val).empty()) return true;
   }
@@ -183,6 +187,9 @@ std::optional<std::string> nonlinear_part(const query_context& in, const select_
     if (query->all == 0) return "UNION";
     auto left = nonlinear_part(in, query->larg);
     return left ? left : nonlinear_part(in, query->rarg);
+  }
+  for (std::size_t i = 0; i < query->n_values_lists; ++i) {
+    if (auto out = sub_link_in(query->values_lists[i])) return out;
   }
   if (query->n_values_lists > 0) return std::nullopt;
   if (query->n_distinct_clause > 0) {

@@ -275,7 +275,7 @@ class kept_groups final {
         shown);
     const std::string anew = fmt::format("SELECT {} FROM fresh", shown);
     draft_.out.source = storage_source(storage, print(below));
-    draft_.apply_by(keys_item() +
+    draft_.apply_by(keys_item(core) +
                     replace_keys(core, "core_gone", "core_added", shown, core.source) + ",\n" +
                     add_changes(storage, draft_.input.parts.storage, changes, print(below)));
     draft_.fill_by(fmt::format(

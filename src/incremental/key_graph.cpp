@@ -77,14 +77,21 @@ std::optional<std::vector<node*>> deciding_expressions(const query_context& in,
       restrict_to(group_expressions(in, query));
     }
   }
-  for (std::size_t i = 0; i < query->n_target_list; ++i) {
-    for (const PgQuery__FuncCall* call : windows_in(res_target(query->target_list[i])->val)) {
+  const auto restrict_to_windows = [&](node* expression) {
+    for (const PgQuery__FuncCall* call : windows_in(expression)) {
       const std::vector<node*> partition = partition_of(query, call->over);
       if (partition.empty()) {
         throw not_incremental(construct::window_without_partition, "a window function");
       }
       restrict_to(partition);
     }
+  };
+  for (std::size_t i = 0; i < query->n_target_list; ++i) {
+    restrict_to_windows(res_target(query->target_list[i])->val);
+  }
+  // By which DISTINCT ON chooses.
+  for (std::size_t i = 0; i < query->n_sort_clause; ++i) {
+    restrict_to_windows(query->sort_clause[i]->sort_by->node);
   }
   // DISTINCT is a list with one empty item, DISTINCT ON one with expressions.
   if (query->n_distinct_clause > 0 &&
@@ -119,16 +126,25 @@ node* key_graph::followed(const node* expression) const {
     if (in_.query.scan_of(alias) != nullptr) return at;
     const auto found = derived_.find(alias);
     if (found != derived_.end()) {
-      for (const followed_column& one : found->second) {
-        if (one.name == string_of(column->fields[1]) && one.expression != nullptr) {
-          return copy(in_.memory, one.expression);
-        }
+      for (const followed_column& one : found->second.columns) {
+        if (one.name != string_of(column->fields[1]) || one.expression == nullptr) continue;
+        if (found->second.nulled && !is_nulled_with(found->second, one.expression)) continue;
+        return copy(in_.memory, one.expression);
       }
     }
     lost = true;
     return at;
   });
   return lost ? nullptr : out;
+}
+
+// Whether the expression is NULL in a row for which an outer join found nothing in the subquery: a
+// constant is not, nor is a column of an outer table that LATERAL passed through.
+bool key_graph::is_nulled_with(const derived_table& subquery, const node* expression) {
+  const std::set<std::string> on = aliases_in(expression);
+  return is_strict(expression) && std::any_of(on.begin(), on.end(), [&](const std::string& one) {
+           return subquery.vertices.contains(one);
+         });
 }
 
 std::vector<followed_column> key_graph::add_query(const select_statement* query,
@@ -200,7 +216,11 @@ void key_graph::add_from(const node* item, const vertex_set& needed_by) {
   if (const PgQuery__RangeVar* table = range_var(item)) {
     vertices_.emplace_back(table->alias->aliasname);
   } else if (const PgQuery__RangeSubselect* sub = range_subselect(item)) {
-    derived_[sub->alias->aliasname] = add_query(select_of(sub->subquery), needed_by);
+    const std::size_t before = vertices_.size();
+    derived_table made{add_query(select_of(sub->subquery), needed_by), {}, false};
+    made.vertices = vertices_since(before);
+    derived_[sub->alias->aliasname] = std::move(made);
+    subqueries_.emplace_back(sub->alias->aliasname);
   } else if (const PgQuery__JoinExpr* join = join_expr(item)) {
     add_join(join, needed_by);
   }
@@ -213,8 +233,10 @@ void key_graph::add_join(const PgQuery__JoinExpr* join, const vertex_set& needed
   const bool right_needed =
       type == PG_QUERY__JOIN_TYPE__JOIN_INNER || type == PG_QUERY__JOIN_TYPE__JOIN_RIGHT;
   const std::size_t before = vertices_.size();
+  const std::size_t first_subquery = subqueries_.size();
   add_from(join->larg, left_needed ? needed_by : vertex_set());
   const std::size_t middle = vertices_.size();
+  const std::size_t middle_subquery = subqueries_.size();
   const vertex_set outside = type == PG_QUERY__JOIN_TYPE__JOIN_INNER
                                  ? joined(needed_by, vertices_since(before))
                                  : needed_by;
@@ -239,10 +261,16 @@ void key_graph::add_join(const PgQuery__JoinExpr* join, const vertex_set& needed
   if (type == PG_QUERY__JOIN_TYPE__JOIN_FULL) note_merged(join, left, right);
   if (type == PG_QUERY__JOIN_TYPE__JOIN_LEFT || type == PG_QUERY__JOIN_TYPE__JOIN_FULL) {
     nulled_.insert(right.begin(), right.end());
+    note_nulled(middle_subquery, subqueries_.size());
   }
   if (type == PG_QUERY__JOIN_TYPE__JOIN_RIGHT || type == PG_QUERY__JOIN_TYPE__JOIN_FULL) {
     nulled_.insert(left.begin(), left.end());
+    note_nulled(first_subquery, middle_subquery);
   }
+}
+
+void key_graph::note_nulled(std::size_t from, std::size_t to) {
+  for (std::size_t i = from; i < to; ++i) derived_[subqueries_[i]].nulled = true;
 }
 
 bool key_graph::touches_both(const node* condition, const std::set<std::string>& left,
@@ -294,6 +322,8 @@ void key_graph::keep(node* expression, const std::set<std::string>& scope, bool 
                        [&](const std::string& one) { return those.contains(one); });
   };
   if (!any_in(scope) || (any_in(nulled_) && !is_strict(expression))) return;
+  // HAVING of an outer query may stand in a subquery of it.
+  if (!aggregates_in(in_, expression).empty()) return;
   conditions_.push_back({expression, std::move(on), scope, equality});
 }
 

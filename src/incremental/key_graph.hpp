@@ -39,6 +39,13 @@ struct followed_column {
   node* expression;
 };
 
+/// A subquery in FROM.
+struct derived_table {
+  std::vector<followed_column> columns;
+  std::set<std::string> vertices;
+  bool nulled = false;  ///< An outer join may find nothing in it.
+};
+
 class key_graph final {
  public:
   /// `branches`: for each set operation that is met, in order, 0 for its left branch and 1 for its
@@ -66,10 +73,8 @@ class key_graph final {
   [[nodiscard]] bool behind_null(const std::string& vertex) const {
     return behind_null_.contains(vertex);
   }
-  /// Columns of subqueries in FROM that can be followed, by alias.
-  [[nodiscard]] const std::map<std::string, std::vector<followed_column>>& derived() const {
-    return derived_;
-  }
+  /// Subqueries in FROM, by alias.
+  [[nodiscard]] const std::map<std::string, derived_table>& derived() const { return derived_; }
 
   /// The expression in terms of vertices, if all of it can be followed.
   [[nodiscard]] node* followed(const node* expression) const;
@@ -98,6 +103,8 @@ class key_graph final {
   [[nodiscard]] std::set<std::string> vertices_since(std::size_t before) const;
   void note_merged(const PgQuery__JoinExpr* join, const std::set<std::string>& left,
                    const std::set<std::string>& right);
+  static bool is_nulled_with(const derived_table& subquery, const node* expression);
+  void note_nulled(std::size_t from, std::size_t to);
   [[nodiscard]] bool touches_both(const node* condition, const std::set<std::string>& left,
                                   const std::set<std::string>& right) const;
   [[nodiscard]] bool cannot_be_null(const node* expression) const;
@@ -109,7 +116,8 @@ class key_graph final {
   std::vector<graph_condition> conditions_;
   std::vector<merged_column> merged_;
   std::vector<followed_column> output_;
-  std::map<std::string, std::vector<followed_column>> derived_;
+  std::map<std::string, derived_table> derived_;
+  std::vector<std::string> subqueries_;  // The aliases of those, as they come.
   std::set<std::string> nulled_;
   std::map<std::string, const PgQuery__SubLink*> sub_links_;
   std::set<std::string> limited_;

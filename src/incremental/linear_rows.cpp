@@ -51,6 +51,7 @@ class substitution final {
   bool in_sub(PgQuery__RangeSubselect* sub, std::vector<std::string>& weights) {
     select_statement* inner = select_of(sub->subquery);
     if (!touched(inner)) return true;
+    const std::string whole = is_set_operation(inner) ? print(inner) : std::string();
     // Of a UNION ALL the branch that changes; its columns have the names of the first one.
     std::vector<std::string> names;
     for (const select_statement* first = inner;; first = first->larg) {
@@ -74,6 +75,13 @@ class substitution final {
                        parse_expression(in_.memory, fmt::format("{}", fmt::join(*inside, " * "))),
                        weight_column));
     inner->n_sort_clause = 0;
+    if (!whole.empty()) {
+      // One branch may have other types than all together, and x / 2 another value then.
+      inner =
+          parse_query(in_.memory, fmt::format("SELECT none.*, 0::bigint AS {} FROM ({}) AS none "
+                                              "WHERE false UNION ALL {}",
+                                              weight_column, whole, print(inner)));
+    }
     sub->subquery = wrap(in_.memory, inner);
     weights.push_back(quoted(sub->alias->aliasname) + "." + weight_column);
     return true;

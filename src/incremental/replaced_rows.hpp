@@ -17,7 +17,7 @@ void replace_by_keys(draft& to, const std::string& what, const std::string& beca
 // For mechanism D, which has the rows below GROUP BY by K:
 
 /// The WITH item `keys`: those that a change has touched.
-[[nodiscard]] std::string keys_item();
+[[nodiscard]] std::string keys_item(const replaced_storage& of);
 
 /// Adds hidden key columns to `query`; `source` becomes the query of its storage.
 /// @throws not_incremental, unknown_types

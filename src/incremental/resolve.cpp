@@ -133,6 +133,7 @@ struct scope {
   const scope* outer = nullptr;
   std::vector<visible_item> items = {};
   std::map<std::string, node*> merged = {};  // By JOIN ... USING.
+  std::map<std::string, node*> beside = {};  // The same of what LATERAL sees on its left.
 };
 
 const std::set<std::string_view> system_columns{"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"};
@@ -372,7 +373,10 @@ class resolver final {
     from_item(join->larg, to);
     const std::size_t middle = to.items.size();
     std::map<std::string, node*> left_merged = std::exchange(to.merged, {});
+    const std::map<std::string, node*> before_beside = to.beside;
+    for (const auto& [name, column] : left_merged) to.beside[name] = column;
     from_item(join->rarg, to);
+    to.beside = before_beside;
     scope left{.outer = to.outer};
     left.items.assign(to.items.begin() + static_cast<long>(before),
                       to.items.begin() + static_cast<long>(middle));
@@ -452,6 +456,8 @@ class resolver final {
       if (column->n_fields == 1) {
         const auto merged = level->merged.find(name);
         if (merged != level->merged.end()) return copy(in_, merged->second);
+        const auto beside = level->beside.find(name);
+        if (beside != level->beside.end()) return copy(in_, beside->second);
       }
       for (const visible_item& item : level->items) {
         if (column->n_fields == 2 && string_of(column->fields[0]) != item.alias) continue;

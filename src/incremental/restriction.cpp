@@ -41,6 +41,7 @@ std::string hash_of(const std::vector<std::string>& expressions) {
 
 std::string among(const std::vector<std::string>& expressions, const std::vector<key_traits>& keys,
                   std::string_view set) {
+  if (keys[0].array) return all_among(expressions, keys, set);
   // The others would be a search through an array for each row that the first one finds.
   std::string first = one_among(expressions[0], keys[0].nullable, column(0), set);
   if (expressions.size() == 1) return first;

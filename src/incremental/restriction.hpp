@@ -12,6 +12,7 @@ namespace matview::incremental {
 struct key_traits {
   bool nullable = true;
   bool fixed = false;  ///< Short, so that a btree index on it never fails.
+  bool array = false;  ///< Of which PostgreSQL makes no array.
 };
 
 /// Whether a hash of all of them stands for them: a btree index on the columns themselves neither

@@ -70,7 +70,8 @@ struct replaced_storage {
   std::vector<std::string> columns;  ///< All but the hash, quoted.
   std::vector<std::string> keys;
   std::vector<key_traits> traits;
-  std::string hash = {};  ///< The column with the keys' hash, if there is one.
+  std::vector<std::string> types = {};  ///< Of the keys.
+  std::string hash = {};                ///< The column with the keys' hash, if there is one.
 };
 
 /// WITH items: takes away the rows whose keys are in `keys` and adds what the source has for them;

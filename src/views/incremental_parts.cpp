@@ -143,6 +143,7 @@ namespace {
 // Beside the old one; the first transaction of two, as of a new view.
 asio::awaitable<int> make_again(pg::transaction& in, int old) {
   pg::connection& on = in.on();
+  co_await store::discard_orphans(on);
   const int id = co_await store::next_incremental_id(on);
   co_await store::copy_definition(on, old, id);
   const parts_made made = co_await make_parts(in, id, parts_to_make::all);

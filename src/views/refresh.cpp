@@ -161,9 +161,15 @@ asio::awaitable<refresh_report> refresh_recompiling(pg::connection& on, std::str
   if (!options.lock_timeout) preamble += give_way() + "; ";
   co_await recompile(on, std::string(there->quoted), std::move(preamble));
   options.mode = refresh_mode::full;
-  refresh_report report = co_await refresh_on(on, std::move(name), std::move(options), tries);
-  report.reason = std::move(why);
-  co_return report;
+  try {
+    refresh_report report = co_await refresh_on(on, std::move(name), std::move(options), tries);
+    report.reason = std::move(why);
+    co_return report;
+  } catch (const recompile_needed& again) {
+    why = again.reason;
+  }
+  throw error(errc::server_error, "the tables of the view are being changed: " + why,
+              {.sqlstate = "40001", .hint = "try again"});
 }
 
 asio::awaitable<refresh_report> refresh_patiently(pg::connection& on, const std::string& name,

@@ -189,7 +189,7 @@ TEST_F(IncrementalRefusals, AreAlsoThoseOfACreate) {
         failure_of([&] { create_matview("refused", one.sql, {.kind = view_kind::incremental}); });
     EXPECT_EQ(refusal.code(), errc::invalid_select) << refusal.what();
     EXPECT_TRUE(contains(refusal.what(), "cannot be maintained incrementally"));
-    EXPECT_TRUE(contains(refusal.hint(), "or make it native"));
+    EXPECT_TRUE(contains(refusal.hint(), "--kind native"));
     EXPECT_EQ(refusal.position(), explain_query(one.sql).obstacles.at(0).position);
     EXPECT_FALSE(exists("refused"));
   }
