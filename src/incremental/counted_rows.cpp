@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,6 +29,10 @@ class counted_rows final {
 
   void run() {
     const residue_order order = order_of(draft_.in, draft_.query.tree, draft_.input.facts);
+    if (std::ranges::any_of(order.hidden, has_sub_link)) {
+      replace_by_keys(draft_, "the rows", "because of a subquery in ORDER BY");
+      return;
+    }
     keyed_storage storage;
     storage.counters = leaves_;
     for (const store::column_facts& column : draft_.input.facts.output) {
