@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <iterator>
 #include <regex>
 #include <stdexcept>
 #include <utility>
@@ -64,8 +63,10 @@ bool contains(std::string_view text, std::string_view part) {
 }
 
 std::string read_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  const std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();  // A process of /proc may go meanwhile: then what there was.
+  return text.str();
 }
 
 std::vector<pid_t> processes_about(const std::string& text) {

@@ -18,8 +18,8 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <iterator>
 #include <optional>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -75,8 +75,10 @@ class environment_variable final {
 };
 
 inline std::string contents(const fs::path& file) {
-  std::ifstream stream(file);
-  return {std::istreambuf_iterator<char>(stream), {}};
+  const std::ifstream stream(file);
+  std::ostringstream text;
+  text << stream.rdbuf();  // A process of /proc may go meanwhile: then what there was.
+  return text.str();
 }
 
 inline void write_file(const fs::path& file, std::string_view text) {

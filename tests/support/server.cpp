@@ -13,7 +13,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <random>
 #include <sstream>
 #include <stdexcept>
@@ -28,8 +27,10 @@ namespace {
 constexpr const char* script = MATVIEW_TEST_SERVER_SCRIPT;
 
 std::string read_file(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
+  const std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();  // A process of /proc may go meanwhile: then what there was.
+  return text.str();
 }
 
 // What `test-server start` recorded; empty when no server was started.
