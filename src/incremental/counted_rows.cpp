@@ -50,7 +50,8 @@ class counted_rows final {
       storage.traits.push_back(
           {.nullable =
                !target || !never_null(draft_.in, only, res_target(only->target_list[i])->val),
-           .fixed = draft_.input.facts.output[i].fixed_size});
+           .fixed = draft_.input.facts.output[i].fixed_size,
+           .array = is_array(draft_.input.facts.output[i].type)});
     }
     for (std::size_t i = 0; i < order.hidden.size(); ++i) {
       storage.keys.push_back(fmt::format("__mv_o{}", i + 1));

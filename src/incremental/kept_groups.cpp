@@ -112,7 +112,8 @@ class kept_groups final {
       out.keys.push_back(name.empty() ? fmt::format("__mv_g{}", i + 1) : name);
       out.traits.push_back(
           {.nullable = !by.sets.empty() || !never_null(draft_.in, draft_.top, by.keys[i]),
-           .fixed = known[i].fixed_size});
+           .fixed = known[i].fixed_size,
+           .array = is_array(known[i].type)});
     }
     if (!by.sets.empty()) {
       out.keys.emplace_back("__mv_set");

@@ -61,7 +61,7 @@ replaced_storage key_storage(draft& to, select_statement* query, const key_plan&
     const bool never =
         plan.expressions[i] != nullptr && never_null(to.in, query, plan.expressions[i]);
     out.traits.push_back(
-        {.nullable = !never, .fixed = facts->fixed_size, .array = facts->type.ends_with("[]")});
+        {.nullable = !never, .fixed = facts->fixed_size, .array = is_array(facts->type)});
     out.types.push_back(facts->type);
   }
   for (const store::column_facts& one : known) out.columns.push_back(quoted(one.name));

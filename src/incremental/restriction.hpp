@@ -15,6 +15,11 @@ struct key_traits {
   bool array = false;  ///< Of which PostgreSQL makes no array.
 };
 
+/// Of a type as the server writes it.
+[[nodiscard]] inline bool is_array(std::string_view type) {
+  return type.ends_with("[]") || type == "int2vector" || type == "oidvector";
+}
+
 /// Whether a hash of all of them stands for them: a btree index on the columns themselves neither
 /// finds NULL together with others nor takes a value of any length.
 [[nodiscard]] bool need_hash(const std::vector<key_traits>& keys);

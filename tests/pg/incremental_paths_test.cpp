@@ -132,6 +132,7 @@ INSTANTIATE_TEST_SUITE_P(
                   "a.k)) u (x)"},
         path_case{"ArraysAsKeys",
                   "SELECT tags, array_agg(x ORDER BY x) AS xs FROM ea GROUP BY tags"},
+        path_case{"ExtremesOfArrays", "SELECT tags, min(x) AS least FROM ea GROUP BY tags"},
         path_case{
             "ComputedArraysAsKeys",
             "SELECT ARRAY[a.x, a.k] AS both, string_agg(a.id::text, ',' ORDER BY a.id) AS ids "

@@ -30,6 +30,7 @@ const std::vector<shape>& shapes_of(value_type type) {
       {"($0 - $1)", {integer, integer}},
       {"($0 * 2)", {integer}},
       {"($0 % 3)", {integer}},
+      {"($0 / 2)", {integer}},
       {"(- $0)", {integer}},
       {"abs($0)", {integer}},
       {"coalesce($0, 0)", {integer}},
@@ -42,11 +43,10 @@ const std::vector<shape>& shapes_of(value_type type) {
       {"CASE WHEN $0 THEN $1 ELSE $2 END", {boolean, integer, integer}},
       {"CASE WHEN $0 THEN $1 END", {boolean, integer}},
       {"CASE $0 WHEN 1 THEN 10 WHEN 2 THEN 20 END", {integer}}};
-  static const std::vector<shape> of_bigint{{"($0)::bigint", {integer}},
-                                            {"($0 + 1)", {bigint}},
-                                            {"($0 - $1)", {bigint, integer}},
-                                            {"coalesce($0, 0)", {bigint}},
-                                            {"CASE WHEN $0 THEN $1 ELSE 0 END", {boolean, bigint}}};
+  static const std::vector<shape> of_bigint{
+      {"($0)::bigint", {integer}},   {"($0 + 1)", {bigint}},
+      {"($0 / 2)", {bigint}},        {"($0 - $1)", {bigint, integer}},
+      {"coalesce($0, 0)", {bigint}}, {"CASE WHEN $0 THEN $1 ELSE 0 END", {boolean, bigint}}};
   static const std::vector<shape> of_numeric{
       {"($0 + $1)", {numeric, numeric}},
       {"($0 * $1)", {numeric, integer}},
@@ -55,6 +55,11 @@ const std::vector<shape>& shapes_of(value_type type) {
       {"coalesce($0, 0.00)", {numeric}},
       {"CASE WHEN $0 THEN $1 END", {boolean, numeric}},
       {"CASE WHEN $0 THEN $1 ELSE 0.00 END", {boolean, numeric}}};
+  static const std::vector<shape> of_whole{
+      {"($0 + $1)", {whole, integer}}, {"($0 * 2)", {whole}},
+      {"($0 % 3)", {whole}},           {"($0)::numeric", {integer}},
+      {"coalesce($0, 0)", {whole}},    {"CASE WHEN $0 THEN $1 END", {boolean, whole}}};
+  static const std::vector<shape> of_wide{{"($0 / 2)", {whole}}, {"coalesce($0, 0)", {wide}}};
   static const std::vector<shape> of_text{
       {"($0 || 'z')", {text}},
       {"($0 || $1)", {text, text}},
@@ -77,6 +82,10 @@ const std::vector<shape>& shapes_of(value_type type) {
       return of_bigint;
     case numeric:
       return of_numeric;
+    case whole:
+      return of_whole;
+    case wide:
+      return of_wide;
     case text:
       return of_text;
     case date:
@@ -133,7 +142,7 @@ expr on_a_field(const scope& in, dice& choose) {
 
 expr sum_or_avg(const scope& in, dice& choose) {
   using enum value_type;
-  const value_type type = choose.one_of({integer, integer, bigint, numeric, numeric, wide});
+  const value_type type = choose.one_of({integer, integer, bigint, numeric, numeric, wide, whole});
   expr of = random_value_of(type, in, choose, 1);
   if (type != bigint && type != wide && choose.percent(40)) {
     return {.form = "avg($0)", .type = wide, .parts = {std::move(of)}};
@@ -227,6 +236,9 @@ expr random_condition(const scope& in, dice& choose, int depth) {
   if (depth > 0 && choose.percent(8)) {
     return {.form = "(NOT $0)", .parts = {random_condition(in, choose, depth - 1)}};
   }
+  if (choose.percent(8)) {
+    if (auto tie = loose_tie(choose.of(in), in, choose)) return *tie;
+  }
   return choose.percent(55) ? comparison(in, choose, depth > 1 ? 1 : 0) : on_a_field(in, choose);
 }
 
@@ -241,6 +253,21 @@ expr random_aggregate(const scope& in, dice& choose) {
     result.parts.push_back(random_condition(in, choose, 1));
   }
   return result;
+}
+
+std::optional<expr> loose_tie(const field& one, const scope& others, dice& choose) {
+  scope fitting;
+  for (const field& other : others) {
+    if (other.type == one.type && other.text != one.text) fitting.push_back(other);
+  }
+  if (fitting.empty()) return std::nullopt;
+  const char* form = choose.one_of({"(coalesce($0, $2) = $1)", "(coalesce($0, $2) = $1)",
+                                    "($0 IS NULL OR $0 = $1)", "($0 IS DISTINCT FROM $1)",
+                                    "($0 IS NOT DISTINCT FROM $1)", "(coalesce($0, $1) = $1)",
+                                    "(($0 = $1) IS NOT FALSE)"});
+  return expr{
+      .form = form,
+      .parts = {field_expr(one), field_expr(choose.of(fitting)), constant_expr(one.type, choose)}};
 }
 
 value_type type_in(const scope& in, dice& choose) {

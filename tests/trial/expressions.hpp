@@ -26,6 +26,10 @@ using scope = std::vector<field>;
 [[nodiscard]] expr random_value_of(value_type type, const scope& in, dice& choose, int depth = 2);
 [[nodiscard]] expr random_condition(const scope& in, dice& choose, int depth = 2);
 
+/// Between a field and one of `others`, also true where the field is NULL: with coalesce, IS NULL
+/// or IS DISTINCT FROM. None: no two have one type.
+[[nodiscard]] std::optional<expr> loose_tie(const field& one, const scope& others, dice& choose);
+
 /// One that does not depend on the order of its rows.
 [[nodiscard]] expr random_aggregate(const scope& in, dice& choose);
 

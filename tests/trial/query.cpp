@@ -44,6 +44,10 @@ std::string keys_to_sql(const query& of) {
 std::string order_of(const query& of) {
   std::vector<std::string> names = output_names(of);
   if (of.descending) names.back() += " DESC NULLS LAST";
+  const std::size_t first = std::min(names.size(), of.distinct_on);
+  std::vector<std::string> more;
+  for (const expr& one : of.order) more.push_back(to_sql(one));
+  names.insert(names.begin() + static_cast<std::ptrdiff_t>(first), more.begin(), more.end());
   return " ORDER BY " + joined(names, ", ");
 }
 

@@ -74,6 +74,7 @@ struct query {
   bool distinct = false;
   /// DISTINCT ON that many first outputs; the order is by all outputs, so that it is total.
   std::size_t distinct_on = 0;
+  std::vector<expr> order = {};  ///< Comes first in the order, but for what is distinct.
   std::vector<target> targets = {};
   std::vector<from_item> from = {};
   std::vector<expr> where = {};

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 namespace matview::trial {
 
@@ -14,11 +15,45 @@ constexpr int most_targets = 4;
 // Grouped on, partitioned by: not what is an aggregate's and may be of any scale.
 expr key_of(const scope& in, dice& choose) {
   if (choose.percent(70)) return field_expr(choose.of(in));
+  if (choose.percent(10)) {
+    const auto left = find_field(in, value_type::integer, choose);
+    const auto right = find_field(in, value_type::integer, choose);
+    if (left && right) {
+      return {.form = "ARRAY[$0, $1]",
+              .type = value_type::array,
+              .parts = {field_expr(*left), field_expr(*right)}};
+    }
+  }
+  if (const auto whole = find_field(in, value_type::whole, choose); whole && choose.percent(20)) {
+    return {.form = "($0 / 2)", .type = value_type::wide, .parts = {field_expr(*whole)}};
+  }
   const auto number = find_field(in, value_type::integer, choose);
   if (!number) return field_expr(choose.of(in));
-  return {.form = choose.one_of({"($0 % 3)", "coalesce($0, -1)", "($0 + 1)", "nullif($0, 2)"}),
+  return {.form = choose.one_of(
+              {"($0 % 3)", "($0 / 2)", "coalesce($0, -1)", "($0 + 1)", "nullif($0, 2)"}),
           .type = value_type::integer,
           .parts = {field_expr(*number)}};
+}
+
+// The fields that FROM itself reads, by which its items are tied.
+scope ties_of(const from_item& item, const scope& fields) {
+  const std::string sql = to_sql(item) + " ";
+  scope result;
+  for (const field& one : fields) {
+    const std::size_t at = sql.find(one.text);
+    if (at == std::string::npos || std::isalnum(sql[at + one.text.size()]) != 0) continue;
+    const auto same = [&](const field& other) { return other.text == one.text; };
+    if (std::ranges::none_of(result, same)) result.push_back(one);
+  }
+  return result.empty() ? fields : result;
+}
+
+// The branches of a set operation may have different constants, by which one tells them apart.
+void add_constant_to(query& to, value_type type, dice& choose) {
+  for (query& branch : to.branches) add_constant_to(branch, type, choose);
+  if (!to.set_operation.empty()) return;
+  to.targets.push_back({.name = fmt::format("c{}", to.targets.size()),
+                        .value = {.form = constant(type, choose), .type = type}});
 }
 
 }  // namespace
@@ -44,6 +79,7 @@ query query_generator::start_select(const relation& from) {
   } else {
     body.from.push_back(item);
   }
+  body.where.insert(body.where.end(), from.where.begin(), from.where.end());
   for (std::size_t i = choose_.weighted({40, 40, 20}); i > 0; --i) {
     body.where.push_back(condition(from.fields));
   }
@@ -53,7 +89,6 @@ query query_generator::start_select(const relation& from) {
 query_generator::shaped query_generator::finish(query body, double rows) {
   shaped result{std::move(body), {}, rows};
   for (const target& one : result.body.targets) {
-    if (one.value.type == value_type::array) continue;
     result.columns.push_back({.text = one.name, .type = one.value.type});
   }
   return result;
@@ -105,7 +140,10 @@ query_generator::shaped query_generator::grouped_select(int depth) {
     }
     add_target(body, std::move(value));
   }
-  if (choose_.percent(18)) {
+  if (choose_.percent(5)) add_target(body, of_outer_aggregate(body, from.fields, false));
+  if (choose_.percent(4)) {
+    body.having.push_back(of_outer_aggregate(body, from.fields, true));
+  } else if (choose_.percent(18)) {
     note("HAVING");
     body.having.push_back({.form = choose_.one_of({"count(*) > 1", "count(*) > 2", "$0 > 2"}),
                            .parts = {{.form = "sum(1)", .type = value_type::bigint}}});
@@ -175,15 +213,34 @@ query_generator::shaped query_generator::distinct_select(int depth) {
   return result;
 }
 
+// A bare number would be the place of an output.
+expr query_generator::order_value(const scope& in) {
+  if (choose_.percent(40)) return scalar_subquery(in);
+  return {.form = "coalesce($0, 0)",
+          .type = value_type::integer,
+          .parts = {random_value_of(value_type::integer, in, choose_, 1)}};
+}
+
 query_generator::shaped query_generator::distinct_on_select(int depth) {
   note("DISTINCT ON");
-  const relation from = any_from(depth);
+  const relation from = depth > 0 ? any_from(depth) : base_relation();
   query body = start_select(from);
   for (int i = choose_.between(2, most_targets); i > 0; --i) {
     add_target(body, field_expr(choose_.of(from.fields)));
   }
   body.distinct_on = 1;
   body.descending = choose_.percent(50);
+  switch (choose_.weighted({55, 30, 15})) {
+    case 1:
+      body.order.push_back(window_value(from.fields));
+      note("window in ORDER BY");
+      break;
+    case 2:
+      body.order.push_back(order_value(from.fields));
+      break;
+    default:
+      break;
+  }
   return finish(std::move(body), 8);
 }
 
@@ -204,6 +261,11 @@ query_generator::shaped query_generator::using_chain() {
     chain.rows *= 4;
   }
   for (field& one : chain.fields) one.not_null = false;
+  if (choose_.percent(30)) {
+    // No column of the inner one is called "a": that is the merged column.
+    note("merged column in LATERAL");
+    chain = pass_through(std::move(chain), {{.text = "a"}}, marked_relation());
+  }
   query body;
   body.from.push_back(chain.item);
   if (choose_.percent(40)) body.where.push_back(random_condition(chain.fields, choose_, 1));
@@ -231,7 +293,12 @@ std::vector<value_type> query_generator::signature() {
   return types;
 }
 
-query_generator::shaped query_generator::typed_select(const std::vector<value_type>& types) {
+// Whole numbers, each of its own type where they are mixed.
+query_generator::shaped query_generator::typed_select(std::vector<value_type> types, bool mixed) {
+  using enum value_type;
+  for (value_type& one : types) {
+    if (mixed && one == integer) one = choose_.one_of({integer, bigint, whole, whole});
+  }
   const relation from = any_from(0);
   query body = start_select(from);
   for (const value_type type : types) {
@@ -242,15 +309,21 @@ query_generator::shaped query_generator::typed_select(const std::vector<value_ty
 }
 
 query_generator::shaped query_generator::set_operation(int depth,
-                                                       const std::vector<value_type>& types) {
+                                                       const std::vector<value_type>& types,
+                                                       bool mixed) {
   query body;
   body.set_operation = choose_.one_of(
       {"UNION", "UNION ALL", "UNION ALL", "EXCEPT", "EXCEPT ALL", "INTERSECT", "INTERSECT ALL"});
   note(body.set_operation.c_str());
+  if (mixed) note("branches of other types");
   double rows = 0;
+  std::vector<value_type> common = types;
   for (int i = 0; i < 2; ++i) {
     const bool nested = depth > 0 && choose_.percent(25);
-    shaped branch = nested ? set_operation(depth - 1, types) : typed_select(types);
+    shaped branch = nested ? set_operation(depth - 1, types, mixed) : typed_select(types, mixed);
+    for (std::size_t c = 0; c < common.size(); ++c) {
+      if (types[c] == value_type::integer) common[c] = wider(common[c], branch.columns.at(c).type);
+    }
     if (nested) note("nested set operation");
     rows += branch.rows;
     body.branches.push_back(std::move(branch.body));
@@ -258,16 +331,16 @@ query_generator::shaped query_generator::set_operation(int depth,
   shaped result{std::move(body), {}, rows};
   for (std::size_t i = 0; i < types.size(); ++i) {
     // One branch's numeric may have another scale than the other's.
-    const bool number = types[i] == value_type::numeric;
+    const bool number = common[i] == value_type::numeric;
     result.columns.push_back(
-        {.text = fmt::format("c{}", i), .type = number ? value_type::wide : types[i]});
+        {.text = fmt::format("c{}", i), .type = number ? value_type::wide : common[i]});
   }
   return result;
 }
 
 query_generator::shaped query_generator::any_set_operation(int depth) {
   const std::vector<value_type> types = signature();
-  return set_operation(depth, types);
+  return set_operation(depth, types, choose_.percent(30));
 }
 
 query_generator::shaped query_generator::any_select(int depth) {
@@ -291,6 +364,43 @@ query_generator::shaped query_generator::any_select(int depth) {
   }
 }
 
+query_generator::shaped query_generator::small_select() {
+  const relation from = odd_from();
+  note("one odd thing");
+  const scope ties = ties_of(from.item, from.fields);
+  query body;
+  body.from.push_back(from.item);
+  body.where = from.where;
+  if (choose_.percent(30)) body.where.push_back(condition(from.fields));
+  if (choose_.percent(35)) {
+    note("GROUP BY");
+    body.group = grouping::plain;
+    body.keys.push_back(choose_.percent(75) ? field_expr(choose_.of(ties))
+                                            : key_of(from.fields, choose_));
+    if (choose_.percent(50)) {
+      expr key = key_of(from.fields, choose_);
+      if (to_sql(key) != to_sql(body.keys.front())) body.keys.push_back(std::move(key));
+    }
+    for (const expr& key : body.keys) add_target(body, key);
+    for (int i = choose_.between(1, 2); i > 0; --i) {
+      add_target(body, random_aggregate(from.fields, choose_));
+    }
+    if (choose_.percent(12)) add_target(body, of_outer_aggregate(body, from.fields, false));
+    if (choose_.percent(12)) body.having.push_back(of_outer_aggregate(body, from.fields, true));
+    return finish(std::move(body), 12);
+  }
+  for (std::size_t i = 0; i < ties.size() && i < 4; ++i) {
+    if (choose_.percent(85)) add_target(body, field_expr(ties[i]));
+  }
+  for (int i = choose_.between(1, 2); i > 0; --i) {
+    const field one = choose_.percent(60) ? from.fields.back() : choose_.of(from.fields);
+    add_target(body, choose_.percent(70) ? field_expr(one)
+                                         : random_value_of(one.type, from.fields, choose_, 1));
+  }
+  body.distinct = choose_.percent(15);
+  return finish(std::move(body), from.rows);
+}
+
 void query_generator::limit(shaped& to) {
   if (to.body.limit >= 0 || to.body.distinct_on > 0) return;
   note("LIMIT");
@@ -300,8 +410,18 @@ void query_generator::limit(shaped& to) {
   to.rows = std::min(to.rows, 12.0);
 }
 
+void query_generator::add_constant(shaped& to) {
+  using enum value_type;
+  const value_type type = choose_.one_of({integer, integer, boolean, text});
+  const std::string name = fmt::format("c{}", output_names(to.body).size());
+  add_constant_to(to.body, type, choose_);
+  to.columns.push_back({.text = name, .type = type, .not_null = true});
+  note("constant output");
+}
+
 named_query query_generator::new_cte() {
   shaped body = any_select(0);
+  if (choose_.percent(15)) add_constant(body);
   const std::string name = fmt::format("w{}", extra_.size());
   if (!body.columns.empty()) {
     extra_.push_back({.name = name, .columns = body.columns, .rows = body.rows});
@@ -313,6 +433,7 @@ void query_generator::add_underneath(view_under_trial& to) {
   definition one{.name = fmt::format("{}_under{}", to.name, to.underneath.size()),
                  .materialized = choose_.percent(45)};
   shaped body = any_select(0);
+  if (choose_.percent(15)) add_constant(body);
   if (body.columns.empty()) return;
   note(one.materialized ? "on a view of its kind" : "on a plain view");
   extra_.push_back({.name = one.name, .columns = body.columns, .rows = body.rows});
@@ -338,7 +459,7 @@ view_under_trial query_generator::next(const std::string& name) {
   if (choose_.percent(16)) add_underneath(result);
   std::vector<named_query> with;
   if (choose_.percent(12)) with.push_back(new_cte());
-  shaped body = any_select(2);
+  shaped body = choose_.percent(20) ? small_select() : any_select(2);
   if (choose_.percent(8)) limit(body);
   body.body.with = std::move(with);
   result.body = std::move(body.body);

@@ -48,6 +48,7 @@ class query_generator final {
     from_item item;
     scope fields;
     double rows;
+    std::vector<expr> where = {};  ///< What a SELECT from it is to have in WHERE.
   };
   /// A query with what its outputs are.
   struct shaped {
@@ -64,12 +65,22 @@ class query_generator final {
   relation base_relation();
   relation subquery_relation(int depth);
   relation values_relation();
+  relation marked_relation();
+  void add_mark(query& to, scope& fields, const scope& in);
+  relation join_marked(relation left);
   relation leaf(int depth);
   relation join(relation left, relation right);
   relation outer_or_inner(relation left, relation right);
   relation add_lateral(relation left);
   relation lateral_function(relation left);
   relation lateral_top(relation left);
+  relation lateral_pass(relation left);
+  relation pass_through(relation left, const scope& from, relation inner);
+  relation lateral_values(relation left);
+  relation lateral_list(relation left);
+  relation mixed_union();
+  relation odd_from();
+  relation lateral_with(relation left, from_item item, scope fields);
   relation right_nested(relation left, int depth);
   relation any_from(int depth);
   bool add_equality(std::vector<expr>& to, const scope& left, const scope& right);
@@ -79,6 +90,7 @@ class query_generator final {
   expr exists_condition(const scope& outer);
   expr in_condition(const scope& outer);
   expr scalar_subquery(const scope& outer);
+  expr of_outer_aggregate(const query& of, const scope& outer, bool in_having);
   expr condition(const scope& in);
 
   // SELECT (query_generator.cpp)
@@ -92,11 +104,14 @@ class query_generator final {
   shaped distinct_select(int depth);
   shaped distinct_on_select(int depth);
   shaped using_chain();
-  shaped set_operation(int depth, const std::vector<value_type>& types);
-  shaped typed_select(const std::vector<value_type>& types);
+  shaped set_operation(int depth, const std::vector<value_type>& types, bool mixed);
+  shaped typed_select(std::vector<value_type> types, bool mixed);
   shaped any_set_operation(int depth);
   shaped any_select(int depth);
+  shaped small_select();
   void limit(shaped& to);
+  void add_constant(shaped& to);
+  expr order_value(const scope& in);
   expr window_value(const scope& in);
   void choose_grouping(query& of);
   std::vector<value_type> signature();

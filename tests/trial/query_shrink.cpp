@@ -33,7 +33,7 @@ void collect(query& from, std::vector<query*>& into) {
   for (query& one : from.branches) collect(one, into);
   for (target& one : from.targets) collect(one.value, into);
   for (from_item& one : from.from) collect(one, into);
-  for (auto* list : {&from.where, &from.keys, &from.having}) {
+  for (auto* list : {&from.where, &from.keys, &from.having, &from.order}) {
     for (expr& one : *list) collect(one, into);
   }
 }
@@ -58,7 +58,7 @@ void collect(from_item& from, std::vector<expr*>& into) {
 std::vector<expr*> expressions(query& of) {
   std::vector<expr*> result;
   for (target& one : of.targets) collect(one.value, result);
-  for (auto* list : {&of.where, &of.keys, &of.having}) {
+  for (auto* list : {&of.where, &of.keys, &of.having, &of.order}) {
     for (expr& one : *list) collect(one, result);
   }
   for (from_item& one : of.from) collect(one, result);
@@ -103,7 +103,7 @@ void forget(query& of, const from_item& gone) {
   for (const std::string& alias : aliases) {
     const auto names_it = [&](const expr& one) { return mentions(to_sql(one), alias); };
     std::erase_if(of.targets, [&](const target& one) { return names_it(one.value); });
-    for (auto* list : {&of.where, &of.keys, &of.having}) std::erase_if(*list, names_it);
+    for (auto* list : {&of.where, &of.keys, &of.having, &of.order}) std::erase_if(*list, names_it);
     for (from_item& one : of.from) forget_in(one, alias);
   }
   if (of.targets.empty()) {
@@ -200,6 +200,7 @@ void add_clause_edits(std::vector<edit>& to, const query& of) {
   }
   add_removals(to, of, &query::having);
   add_removals(to, of, &query::where);
+  add_removals(to, of, &query::order);
   add_removals(to, of, &query::with);
   for (std::size_t i = 0; i < of.keys.size(); ++i) {
     to.emplace_back([i](query& q) { remove_key(q, i); });

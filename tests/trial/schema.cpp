@@ -14,7 +14,8 @@ column plain_column(std::string name, dice& choose) {
   static const std::vector<std::pair<std::string, value_type>> types{
       {"a", value_type::integer}, {"b", value_type::integer},  {"c", value_type::text},
       {"n", value_type::numeric}, {"x", value_type::bigint},   {"f", value_type::boolean},
-      {"d", value_type::date},    {"id", value_type::integer}, {"k", value_type::integer}};
+      {"d", value_type::date},    {"id", value_type::integer}, {"k", value_type::integer},
+      {"m", value_type::whole},   {"g", value_type::array}};
   const auto found = std::ranges::find(types, name, [](const auto& entry) { return entry.first; });
   return {.name = std::move(name), .type = found->second, .not_null = choose.percent(30)};
 }
@@ -25,6 +26,8 @@ std::vector<column> payload(dice& choose) {
   for (const char* name : {"b", "c", "n", "x", "f", "d"}) {
     if (choose.percent(50)) result.push_back(plain_column(name, choose));
   }
+  if (choose.percent(35)) result.push_back(plain_column("m", choose));
+  if (choose.percent(15)) result.push_back(plain_column("g", choose));
   return result;
 }
 
@@ -156,6 +159,8 @@ std::string constant(value_type type, dice& choose) {
       return std::to_string(choose.between(0, 7));
     case value_type::bigint:
       return fmt::format("{}::bigint", choose.between(-5, 5));
+    case value_type::whole:
+      return fmt::format("{}::numeric", choose.between(0, 7));
     case value_type::numeric:
     case value_type::wide:
       return fmt::format("{}.{}", choose.between(-3, 3), choose.one_of({"00", "25", "50"}));
@@ -168,7 +173,7 @@ std::string constant(value_type type, dice& choose) {
     case value_type::array:
       break;
   }
-  return "NULL";
+  return fmt::format("'{}'::int[]", choose.one_of({"{}", "{1}", "{1,2}", "{2,NULL}"}));
 }
 
 std::string random_value(const column& of, dice& choose) {
@@ -185,6 +190,7 @@ std::string type_name(value_type type) {
       return "bigint";
     case value_type::numeric:
       return "numeric(10,2)";
+    case value_type::whole:
     case value_type::wide:
       return "numeric";
     case value_type::text:
@@ -197,6 +203,12 @@ std::string type_name(value_type type) {
       break;
   }
   return "int[]";
+}
+
+value_type wider(value_type one, value_type other) {
+  using enum value_type;
+  if (one == whole || other == whole) return whole;
+  return one == bigint || other == bigint ? bigint : integer;
 }
 
 std::string joined(const std::vector<std::string>& parts, std::string_view between) {

@@ -12,11 +12,12 @@ enum class value_type {
   integer,
   bigint,
   numeric,  ///< With one scale for ever: may be averaged.
+  whole,    ///< numeric without a fraction, so that it meets integers and prints as they do.
   wide,     ///< numeric whose scale depends on the rows, as an average has: is never averaged.
   text,
   boolean,
   date,
-  array  ///< Only ever an output.
+  array  ///< Of integers.
 };
 
 struct column {
@@ -57,6 +58,9 @@ struct schema {
 /// What a column may hold: also NULL, unless it may not.
 [[nodiscard]] std::string random_value(const column& of, dice& choose);
 [[nodiscard]] std::string type_name(value_type type);
+
+/// Of what a set operation of two types of whole numbers is.
+[[nodiscard]] value_type wider(value_type one, value_type other);
 
 /// "x, y, z"
 [[nodiscard]] std::string joined(const std::vector<std::string>& parts, std::string_view between);
