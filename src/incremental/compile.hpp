@@ -19,7 +19,8 @@ namespace matview::incremental {
 //   2. ORDER BY and LIMIT at the top are taken off: they go into the view that users read.
 //   3. Rows that are counted: a query of mechanism L, DISTINCT, UNION, EXCEPT and INTERSECT of such
 //      become one row of the storage for each different row, with a counter for each branch; how
-//      often it is in the result is an expression on the counters, in the users' view.
+//      often it is in the result is an expression on the counters, in the users' view. Where
+//      primary keys tell all rows apart there are no counters (unique_rows.hpp).
 //   4. Groups: where all aggregates can be updated from changes (aggregates.hpp), the storage has
 //      the state of each group, which the changes of the rows below are added to. These come by L
 //      where FROM and WHERE are linear. Else the rows below are stored themselves, maintained by K,
@@ -27,6 +28,8 @@ namespace matview::incremental {
 //      those rows and spares the old state of the tables, which nobody has.
 //      HAVING and expressions over aggregates go into the users' view.
 //   5. Everything else goes by K (affected_keys.hpp).
+//
+// 3 to 5 are counted_rows.hpp, kept_groups.hpp and replaced_rows.hpp; what they share is draft.hpp.
 
 /// A SELECT whose columns' types are wanted.
 struct needs_types {

@@ -126,7 +126,7 @@ class kept_groups final {
       out.sums.push_back(sum_type(by, by.state.totals[i], known[first + i].type));
       out.unbounded.push_back(known[first + i].type.starts_with("numeric") &&
                               !out.sums.back().empty());
-      out.always.push_back(!out.sums.back().empty() && is_always(by.state.totals[i].of));
+      out.never_null.push_back(!out.sums.back().empty() && is_never_null(by.state.totals[i].of));
     }
     for (std::size_t i = 0; i < by.state.extremes.size(); ++i) {
       if (!known[first + by.state.totals.size() + i].hashable) {
@@ -139,18 +139,18 @@ class kept_groups final {
 
   // Whether a number is never NULL: none of PostgreSQL's own operators by these names makes NULL of
   // what is not.
-  bool is_always(const node* number) const {
+  bool is_never_null(const node* number) const {
     if (column_ref(number) != nullptr) return never_null(draft_.in, draft_.top, number);
     if (number->node_case == PG_QUERY__NODE__NODE_A_CONST) return number->a_const->isnull == 0;
     if (number->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) {
       const node* constant = number->type_cast->arg;
-      return constant->node_case == PG_QUERY__NODE__NODE_A_CONST && is_always(constant);
+      return constant->node_case == PG_QUERY__NODE__NODE_A_CONST && is_never_null(constant);
     }
     const PgQuery__AExpr* both = operation(number);
     return both != nullptr && both->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP &&
            both->n_name == 1 && both->lexpr != nullptr &&
            std::string_view("+-*/").find(string_of(both->name[0])) != std::string_view::npos &&
-           is_always(both->lexpr) && is_always(both->rexpr);
+           is_never_null(both->lexpr) && is_never_null(both->rexpr);
   }
 
   std::string sum_type(grouping& by, const aggregate_state::total& of, const std::string& type) {
@@ -262,7 +262,7 @@ class kept_groups final {
         key_storage(draft_, below, plan, draft_.input.parts.core, draft_.input.parts.core_source,
                     draft_.out.core_source);
     draft_.out.pieces = plan.pieces;
-    texts columns = texts{};
+    texts columns;
     for (std::size_t i = 1; i <= by.keys.size(); ++i) columns.push_back(fmt::format("k{}", i));
     for (std::size_t i = 1; i <= by.state.totals.size(); ++i)
       columns.push_back(fmt::format("t{}", i));
@@ -276,7 +276,7 @@ class kept_groups final {
         shown);
     const std::string anew = fmt::format("SELECT {} FROM fresh", shown);
     draft_.out.source = storage_source(storage, print(below));
-    draft_.apply_by(keys_item(core) +
+    draft_.apply_by(touched_keys(core) +
                     replace_keys(core, "core_gone", "core_added", shown, core.source) + ",\n" +
                     add_changes(storage, draft_.input.parts.storage, changes, print(below)));
     draft_.fill_by(fmt::format(
@@ -286,12 +286,13 @@ class kept_groups final {
                     "gone", "added")));
     // Of what refuse_total() refuses there is no other way than all anew.
     const bool wild = std::ranges::find(storage.unbounded, true) != storage.unbounded.end();
-    if (!wild)
+    if (!wild) {
       draft_.out.diff = fmt::format(
           "WITH {},\n{},\n{},\n/*watermark*/\nSELECT (SELECT count(*) FROM changed) + "
           "(SELECT count(*) FROM gone) + (SELECT count(*) FROM added)",
           differing_keys(core), replace_keys(core, "core_gone", "core_added", shown, "fresh"),
           add_changes(storage, draft_.input.parts.storage, changes, anew));
+    }
     draft_.add_index(storage);
     draft_.add_index(core);
     draft_.out.max_tables = 30;

@@ -18,17 +18,6 @@ using texts = std::vector<std::string>;
 
 }  // namespace
 
-// A branch of a set operation may have other types than the rows, and other hashes then.
-std::string keys_item(const replaced_storage& of) {
-  texts keys;
-  for (std::size_t i = 0; i < of.types.size(); ++i) {
-    keys.push_back(fmt::format("(k{0})::{1} AS k{0}", i + 1, of.types[i]));
-  }
-  return fmt::format(
-      "/*deltas*/keys AS MATERIALIZED (SELECT DISTINCT {} FROM (/*section 1*/) AS q),\n",
-      fmt::join(keys, ", "));
-}
-
 replaced_storage key_storage(draft& to, select_statement* query, const key_plan& plan,
                              std::string storage, std::string source_name, std::string& source) {
   replaced_storage out{.storage = std::move(storage),
@@ -105,7 +94,7 @@ void replace_by_keys(draft& to, const std::string& what, const std::string& beca
   to.out.apply = fmt::format(
       "WITH {}{},\n/*watermark*/\nSELECT (SELECT count(*) FROM gone) + "
       "(SELECT count(*) FROM added), /*unexpected*/",
-      keys_item(storage), replace_keys(storage, "gone", "added", "1", storage.source));
+      touched_keys(storage), replace_keys(storage, "gone", "added", "1", storage.source));
   to.fill_by(replace_all(storage.storage, fresh_rows(storage.source), "gone", "added"));
   const bool comparable = std::all_of(to.input.facts.output.begin(), to.input.facts.output.end(),
                                       [](const auto& one) { return one.hashable; });

@@ -14,12 +14,8 @@ namespace matview::incremental {
 /// @throws not_incremental, unknown_types
 void replace_by_keys(draft& to, const std::string& what, const std::string& because);
 
-// For mechanism D, which has the rows below GROUP BY by K:
-
-/// The WITH item `keys`: those that a change has touched.
-[[nodiscard]] std::string keys_item(const replaced_storage& of);
-
-/// Adds hidden key columns to `query`; `source` becomes the query of its storage.
+/// Adds hidden key columns to `query`, which is K's or the rows below GROUP BY of D; `source`
+/// becomes the query of its storage.
 /// @throws not_incremental, unknown_types
 [[nodiscard]] replaced_storage key_storage(draft& to, select_statement* query, const key_plan& plan,
                                            std::string storage, std::string source_name,

@@ -167,6 +167,15 @@ std::string lost_groups(const keyed_storage& of, const std::string& rows) {
   return sql;
 }
 
+// The WITH item `compared`: what differs between the storage, st, and its rows anew, f.
+std::string compared(const view_parts& parts, const std::string& same, const std::string& differs) {
+  return fmt::format(
+      "compared AS MATERIALIZED (SELECT st.ctid AS __mv_at, f.* FROM (SELECT true AS "
+      "__mv_there, r.* FROM {} AS r) AS f FULL JOIN {} AS st ON {} "
+      "WHERE f.__mv_there IS NULL OR st.ctid IS NULL OR {})",
+      fresh_rows(parts.source), parts.storage, same, differs);
+}
+
 // A WITH item that nobody reads would not be computed: `refused` is read by draft::apply_by().
 std::string guard_totals(const keyed_storage& of) {
   texts wild;
@@ -299,26 +308,23 @@ std::string keyed_diff(const keyed_storage& of, const view_parts& parts) {
   constexpr std::string_view count =
       "/*watermark*/\nSELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM changed) + "
       "(SELECT count(*) FROM added)";
-  const std::string source = fresh_rows(parts.source);
   if (of.one_row()) {
     return fmt::format(
         "WITH changed AS (UPDATE {} AS st SET {} FROM {} AS f WHERE {} RETURNING 1),\n"
         "gone AS (SELECT 1 WHERE false),\nadded AS (SELECT 1 WHERE false),\n{}",
-        parts.storage, list(set), source, differs, count);
+        parts.storage, list(set), fresh_rows(parts.source), differs, count);
   }
   texts columns = quoted_all(of.keys);
   columns.insert(columns.end(), state.begin(), state.end());
   return fmt::format(
-      "WITH compared AS MATERIALIZED (SELECT st.ctid AS __mv_at, f.* FROM (SELECT true AS "
-      "__mv_there, r.* FROM {0} AS r) AS f FULL JOIN {1} AS st ON {2} "
-      "WHERE f.__mv_there IS NULL OR st.ctid IS NULL OR {3}),\n"
+      "WITH {0},\n"
       "gone AS (DELETE FROM {1} AS st USING compared AS f WHERE st.ctid = f.__mv_at AND "
       "f.__mv_there IS NULL RETURNING 1),\n"
-      "changed AS (UPDATE {1} AS st SET {4} FROM compared AS f WHERE st.ctid = f.__mv_at AND "
+      "changed AS (UPDATE {1} AS st SET {2} FROM compared AS f WHERE st.ctid = f.__mv_at AND "
       "f.__mv_there RETURNING 1),\n"
-      "added AS (INSERT INTO {1} ({5}) SELECT {5} FROM compared AS f WHERE f.__mv_at IS NULL "
-      "RETURNING 1),\n{6}",
-      source, parts.storage, storage_matches(of, "st", "f", true), differs, list(set),
+      "added AS (INSERT INTO {1} ({3}) SELECT {3} FROM compared AS f WHERE f.__mv_at IS NULL "
+      "RETURNING 1),\n{4}",
+      compared(parts, storage_matches(of, "st", "f", true), differs), parts.storage, list(set),
       list(columns), count);
 }
 
@@ -365,15 +371,20 @@ std::string keyed_diff(const identified_storage& of, const view_parts& parts) {
   const std::string same = identified(of, "st", chosen(on("f", columns), of.identity), "f");
   if (of.hashed()) columns.emplace_back("__mv_hash");
   return fmt::format(
-      "WITH compared AS MATERIALIZED (SELECT st.ctid AS __mv_at, f.* FROM (SELECT true AS "
-      "__mv_there, r.* FROM {0} AS r) AS f FULL JOIN {1} AS st ON {2} "
-      "WHERE f.__mv_there IS NULL OR st.ctid IS NULL OR {3}),\n"
+      "WITH {0},\n"
       "gone AS (DELETE FROM {1} AS st USING compared AS f WHERE st.ctid = f.__mv_at RETURNING "
       "1),\n"
-      "added AS (INSERT INTO {1} ({4}) SELECT {4} FROM compared AS f WHERE f.__mv_there AND "
+      "added AS (INSERT INTO {1} ({2}) SELECT {2} FROM compared AS f WHERE f.__mv_there AND "
       "(SELECT count(*) FROM gone) >= 0 RETURNING 1),\n"
       "/*watermark*/\nSELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM added)",
-      fresh_rows(parts.source), parts.storage, same, differs, list(columns));
+      compared(parts, same, differs), parts.storage, list(columns));
+}
+
+// A branch of a set operation may have other types than the rows, and other hashes then.
+std::string touched_keys(const replaced_storage& of) {
+  return fmt::format(
+      "/*deltas*/keys AS MATERIALIZED (SELECT DISTINCT {} FROM (/*section 1*/) AS q),\n",
+      cast_keys(of.keys.size(), of.types));
 }
 
 std::string replace_keys(const replaced_storage& of, const std::string& gone,

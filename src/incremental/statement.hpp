@@ -21,14 +21,12 @@ struct keyed_storage {
   std::vector<std::string> sums;   ///< The type of each total's sum; empty: it is only counted.
   /// Whether a total's argument is never NULL: then it is there as often as there are rows, and
   /// need not be computed once more to be counted.
-  std::vector<bool> always = {};
-  std::vector<bool> extremes = {};  ///< Whether it is the least.
-
-  /// Whether a total may be NaN or infinite.
-  std::vector<bool> unbounded = {};
+  std::vector<bool> never_null = {};
+  std::vector<bool> unbounded = {};  ///< Whether a total may be NaN or infinite.
+  std::vector<bool> extremes = {};   ///< Whether it is the least.
 
   [[nodiscard]] bool is_counted_by_rows(std::size_t total) const {
-    return counters == 1 && total < always.size() && always[total];
+    return counters == 1 && total < never_null.size() && never_null[total];
   }
 
   [[nodiscard]] bool hashed() const { return !keys.empty() && need_hash(traits); }
@@ -73,6 +71,9 @@ struct replaced_storage {
   std::vector<std::string> types = {};  ///< Of the keys.
   std::string hash = {};                ///< The column with the keys' hash, if there is one.
 };
+
+/// The WITH item `keys`: those that a change has touched.
+[[nodiscard]] std::string touched_keys(const replaced_storage& of);
 
 /// WITH items: takes away the rows whose keys are in `keys` and adds what the source has for them;
 /// `gone` and `added` return `returning`.

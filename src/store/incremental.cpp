@@ -172,7 +172,7 @@ asio::awaitable<std::string> named_by_users(pg::connection& on, std::string text
 
 asio::awaitable<bool> is_captured(pg::connection& on, int id) {
   const pg::result found = co_await on.query(
-      "SELECT fingerprint IS NOT NULL AND fingerprint NOT LIKE '%:' FROM matview.incremental "
+      "SELECT fingerprint NOT LIKE '%:' FROM matview.incremental "
       "WHERE id = $1::pg_catalog.int4",
       of(id));
   co_return found.rows() == 1 && found.boolean(0, 0);

@@ -57,16 +57,15 @@ asio::awaitable<void> make_definition(pg::transaction& in, const std::string& pr
 asio::awaitable<void> check_schema(pg::transaction& in, const identifier& view) {
   const std::string schema = view.schema().empty() ? std::string("pg_catalog.current_schema()")
                                                    : text::sql_literal(view.schema());
-  const auto may =
-      co_await in.run(fmt::format("SELECT pg_catalog.has_schema_privilege({}, 'CREATE')", schema));
+  const auto may = co_await in.run(
+      fmt::format("SELECT pg_catalog.has_schema_privilege({0}, 'CREATE'), {0}", schema));
   if (may.back().is_null(0, 0)) {
     throw error(errc::invalid_option, "no schema of the search_path is there to make the view in",
                 {.sqlstate = "3F000", .hint = "name one: SCHEMA.NAME"});
   }
   if (!may.back().boolean(0, 0)) {
     throw error(errc::permission_denied,
-                fmt::format("this role may not make views in schema {}",
-                            view.schema().empty() ? "current_schema()" : view.schema()),
+                fmt::format("this role may not make views in schema {}", may.back().text(0, 1)),
                 {.sqlstate = "42501", .hint = "its owner may GRANT CREATE ON SCHEMA to it"});
   }
 }

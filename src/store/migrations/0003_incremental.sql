@@ -552,7 +552,7 @@ CREATE FUNCTION matview.fill_aside(template text, view integer, OUT fresh text, 
   LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   source constant text := substring(template FROM '/\*source\*/(matview\.\w+)');
-  name constant text := format('pg_temp.matview_fresh_%s', view);
+  name constant text := format('matview_fresh_%s', view);
   line text;
 BEGIN
   IF source IS NULL OR NOT has_database_privilege(current_database(), 'TEMPORARY') THEN
@@ -561,9 +561,9 @@ BEGIN
   FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) SELECT * FROM ' || source LOOP
     IF line ~ '^[ >-]*Gather' THEN
       EXECUTE format('CREATE TEMPORARY TABLE %s ON COMMIT DROP AS SELECT pg_current_snapshot() AS __mv_taken, '
-        '(NULL::%s).* UNION ALL SELECT NULL, s.* FROM %2$s AS s', split_part(name, '.', 2), source);
-      EXECUTE format('SELECT __mv_taken FROM %s WHERE __mv_taken IS NOT NULL LIMIT 1', name) INTO STRICT taken;
-      fresh := (SELECT format('(SELECT %s FROM %s WHERE __mv_taken IS NULL)', string_agg(quote_ident(a.attname), ', '
+        '(NULL::%s).* UNION ALL SELECT NULL, s.* FROM %2$s AS s', name, source);
+      EXECUTE format('SELECT __mv_taken FROM pg_temp.%s WHERE __mv_taken IS NOT NULL LIMIT 1', name) INTO STRICT taken;
+      fresh := (SELECT format('(SELECT %s FROM pg_temp.%s WHERE __mv_taken IS NULL)', string_agg(quote_ident(a.attname), ', '
                          ORDER BY a.attnum), name)
                   FROM pg_attribute AS a WHERE a.attrelid = source::regclass AND a.attnum > 0);
       RETURN;
@@ -614,7 +614,8 @@ BEGIN
                   obj_description(c.oid, 'pg_class') AS comment, x.indisclustered AS clustered
              FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indexrelid
             WHERE x.indrelid = source AND x.indisvalid
-              AND (own OR c.relname <> (SELECT s.relname FROM pg_class AS s WHERE s.oid = source) || '_own') ORDER BY x.indexrelid
+              AND (own OR c.relname <> (SELECT s.relname FROM pg_class AS s WHERE s.oid = source) || '_own')
+            ORDER BY x.indexrelid
   LOOP
     names := names || i.name::text;
     part := format('copy_%s_%s', target::oid, cardinality(names));
@@ -814,7 +815,7 @@ BEGIN
     END IF;
 
     seen := matview.fingerprint(v.id, v.functions, v.rules);
-    IF v.fingerprint IS NOT NULL AND split_part(v.fingerprint, ':', 1) <> split_part(seen, ':', 1) THEN
+    IF split_part(v.fingerprint, ':', 1) <> split_part(seen, ':', 1) THEN
       PERFORM matview.need_definition(v.definition, view);
       mode := 'recompile';
       reason := coalesce(matview.capture_fault(v.id),
@@ -827,7 +828,7 @@ BEGIN
     ELSIF v.fingerprint IS DISTINCT FROM seen THEN
       fault := matview.capture_fault(v.id);
       because := coalesce(fault, CASE
-        WHEN coalesce(v.fingerprint, '') LIKE '%:' OR v.fingerprint IS NULL THEN 'changes were not captured completely'
+        WHEN v.fingerprint LIKE '%:' THEN 'changes were not captured completely'
         ELSE 'a column, trigger, partition or subscription of a table that it is made from was changed, or the server was restarted'
         END);
       PERFORM matview.need_definition(v.definition, view);
@@ -1023,8 +1024,8 @@ BEGIN
         USING ERRCODE = '40001', HINT = 'Try again.';
     END IF;
     UPDATE matview.incremental AS i
-       SET fingerprint = CASE WHEN fault IS NULL THEN seen ELSE split_part(seen, ':', 1) || ':' END, functions = deps.functions, rules = deps.rules,
-           detached = NULL,
+       SET fingerprint = CASE WHEN fault IS NULL THEN seen ELSE split_part(seen, ':', 1) || ':' END,
+           functions = deps.functions, rules = deps.rules, detached = NULL,
            full_seconds = coalesce(0.7 * i.full_seconds, 0.7 * seconds) + 0.3 * seconds,
            -- Seldom enough that all these refreshes together take no more than 1.2 times as long as full ones, even if
            -- each such hope is in vain.
@@ -1132,7 +1133,8 @@ CREATE FUNCTION matview.take_over(old integer, made integer) RETURNS void LANGUA
 DECLARE
   o record;
   n record;
-  options text;
+  view_options text;
+  table_options text;
   indexes text[];
   above integer;
   part text;
@@ -1143,11 +1145,12 @@ BEGIN
     RAISE EXCEPTION 'the view was made anew by somebody else meanwhile' USING ERRCODE = '40001', HINT = 'Try again.';
   END IF;
   SELECT i.* INTO STRICT n FROM matview.incremental AS i WHERE i.id = made FOR UPDATE;
-  SELECT format(' WITH (%s)', array_to_string(c.reloptions, ', ')) INTO options FROM pg_class AS c
+  SELECT format(' WITH (%s)', array_to_string(c.reloptions, ', ')) INTO view_options FROM pg_class AS c
    WHERE c.oid = o.view AND c.reloptions IS NOT NULL;
-  SELECT array_to_string(c.reloptions, ', ') INTO part FROM pg_class AS c WHERE c.oid = o.storage;
-  IF part <> '' THEN
-    EXECUTE format('ALTER TABLE %s SET (%s)', n.storage, part);
+  SELECT format('ALTER TABLE %s SET (%s)', n.storage, array_to_string(c.reloptions, ', ')) INTO table_options
+    FROM pg_class AS c WHERE c.oid = o.storage AND c.reloptions IS NOT NULL;
+  IF table_options IS NOT NULL THEN
+    EXECUTE table_options;
   END IF;
   indexes := matview.copy_indexes(o.storage, n.storage, false);
   -- Copies of a row are counted, where an index does not see them.
@@ -1163,26 +1166,25 @@ BEGIN
     EXECUTE format('DROP VIEW IF EXISTS matview.source_%s, matview.core_source_%1$s', above);
   END LOOP;
   UPDATE matview.change_log AS l SET base = n.storage WHERE l.base = o.storage;
-  -- From here on readers wait.
-  -- Its columns may have been renamed.
+  -- From here on readers wait. The view's columns may have been renamed.
   EXECUTE format('CREATE OR REPLACE VIEW %s (%s)%s AS %s', o.view,
     (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute AS a
-      WHERE a.attrelid = o.view AND a.attnum > 0), options, pg_get_viewdef(n.view));
+      WHERE a.attrelid = o.view AND a.attnum > 0), view_options, pg_get_viewdef(n.view));
   EXECUTE format('DROP VIEW %s', n.view);
   PERFORM matview.copy_rights(o.storage, n.storage);
   PERFORM matview.copy_rights(o.definition, n.definition);
   FOREACH part IN ARRAY ARRAY['source', 'core', 'core_source'] LOOP
     IF to_regclass(format('matview.%s_%s', part, old)) IS NOT NULL
        AND to_regclass(format('matview.%s_%s', part, made)) IS NOT NULL THEN
-      PERFORM matview.copy_rights(format('matview.%s_%s', part, old)::regclass, format('matview.%s_%s', part, made)::regclass);
+      PERFORM matview.copy_rights(format('matview.%s_%s', part, old)::regclass,
+        format('matview.%s_%s', part, made)::regclass);
     END IF;
   END LOOP;
   EXECUTE format('GRANT SELECT ON %s TO %I', n.storage, (SELECT pg_get_userbyid(c.relowner) FROM pg_class AS c
     WHERE c.oid = o.view));
   PERFORM matview.discard(old);
   PERFORM matview.name_indexes(n.storage, indexes);
-  UPDATE matview.incremental AS i
-     SET view = o.view WHERE i.id = made;
+  UPDATE matview.incremental AS i SET view = o.view WHERE i.id = made;
 END
 $$;
 
