@@ -103,6 +103,12 @@ class IncrementalCrash : public testing::Test {
     }
   }
 
+  void expect_right_by_changes(const char* view) {
+    const refresh_report done = refresh_matview(view, {.mode = refresh_mode::incremental});
+    EXPECT_EQ(done.mode, refresh_mode::incremental) << view << ": " << done.reason;
+    expect_right(view);
+  }
+
   private_server server;
 
  private:
@@ -125,9 +131,35 @@ TEST_F(IncrementalCrash, AClusterThatPgUpgradeMadeIsNoticedAndTheNextRefreshIsFu
   }
   change(3);
   for (const char* const view : {"linear", "keyed", "both"}) {
-    const refresh_report next = refresh_matview(view, {.mode = refresh_mode::incremental});
-    EXPECT_EQ(next.mode, refresh_mode::incremental) << view << ": " << next.reason;
-    expect_right(view);
+    expect_right_by_changes(view);
+  }
+}
+
+// In another database, and in a copy of one, the numbers of transactions in a log mean nothing.
+TEST_F(IncrementalCrash, ARestoredDumpAndACopyAreNoticedAndTheNextRefreshIsFull) {
+  make_views();
+  change(1);  // Waits in the logs of all three.
+  configure({});
+  execute("CREATE DATABASE copied TEMPLATE postgres");
+  std::vector<std::string> databases{"copied"};
+  if (server.restore_dump_as("restored")) databases.emplace_back("restored");
+  for (const std::string& database : databases) {
+    configure({{"default", with_parameter(server.url(), "dbname", database)}});
+    session there(with_parameter(server.url(), "dbname", database));
+    for (const char* const view : {"linear", "keyed", "both"}) {
+      const refresh_report anew = refresh_matview(view);
+      EXPECT_NE(anew.mode, refresh_mode::incremental) << database << " " << view;
+      EXPECT_TRUE(contains(anew.reason, "restored")) << anew.reason;
+      expect_right(view);
+    }
+    there.execute("UPDATE r SET x = x + 1 WHERE id % 7 = 0; DELETE FROM s WHERE a = 3");
+    for (const char* const view : {"linear", "keyed", "both"}) {
+      expect_right_by_changes(view);
+    }
+  }
+  configure({{"default", server.url()}});
+  for (const char* const view : {"linear", "keyed", "both"}) {
+    expect_right_by_changes(view);
   }
 }
 

@@ -1,8 +1,7 @@
 // What befalls incremental views: rights that are missing or go, full disks, locks, other
 // refreshes, tables that go. The old contents stay, the error says what to do, and the next refresh
 // is right. Servers that are killed: incremental_crash_test.cpp.
-#include "pg/views_fixture.hpp"
-#include <matview/incremental.hpp>
+#include "pg/incremental_fixture.hpp"
 
 #include <fmt/format.h>
 
@@ -15,7 +14,7 @@ namespace matview::test {
 
 namespace {
 
-class IncrementalFaults : public views_test {
+class IncrementalFaults : public incremental_test {
  protected:
   IncrementalFaults() {
     db.execute(
@@ -36,11 +35,6 @@ class IncrementalFaults : public views_test {
 
   std::string contents(const std::string& view = "v") {
     return db.query_one("SELECT string_agg(q::text, ' ' ORDER BY q) FROM " + view + " AS q");
-  }
-  void expect_right(const std::string& view = "v") {
-    const verify_report found = verify_matview(view);
-    EXPECT_TRUE(found.right()) << found.missing << " missing, " << found.unexpected
-                               << " unexpected";
   }
   std::string storage() { return db.query_one("SELECT storage FROM matview.incremental"); }
 

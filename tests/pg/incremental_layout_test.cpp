@@ -1,8 +1,7 @@
 // What a program takes for granted of its tables, keys and NOT NULL, may go and come while the view
 // is there: then its parts are made anew behind the user's view. And how a storage is filled.
 
-#include "pg/views_fixture.hpp"
-#include <matview/incremental.hpp>
+#include "pg/incremental_fixture.hpp"
 
 #include <gtest/gtest.h>
 
@@ -13,16 +12,8 @@
 namespace matview::test {
 namespace {
 
-class IncrementalLayout : public views_test {
+class IncrementalLayout : public incremental_test {
  protected:
-  void create(const std::string& name, const std::string& sql) {
-    create_matview(name, sql, {.kind = view_kind::incremental});
-  }
-  void expect_right(const std::string& name) {
-    const verify_report found = verify_matview(name);
-    EXPECT_TRUE(found.right()) << name << ": " << found.missing << " missing, " << found.unexpected
-                               << " unexpected";
-  }
   /// It is brought up to date, and goes on by changes from there.
   void expect_made_anew(const std::string& name, const std::string& change) {
     const refresh_report anew = refresh_matview(name);

@@ -17,6 +17,7 @@ namespace {
 struct path_case {
   const char* name;
   const char* query;
+  bool refused = false;
 };
 
 void PrintTo(const path_case& one, std::ostream* to) {
@@ -45,6 +46,7 @@ class IncrementalPaths : public views_test, public testing::WithParamInterface<p
 TEST_P(IncrementalPaths, AreRightAfterEachChangeOrRefused) {
   const auto refused =
       refusal([&] { create_matview("v", GetParam().query, {.kind = view_kind::incremental}); });
+  ASSERT_EQ(refused.has_value(), GetParam().refused) << (refused ? refused->what() : "is created");
   if (refused) {
     EXPECT_EQ(refused->code(), errc::invalid_select) << refused->what();
     EXPECT_TRUE(contains(refused->what(), "cannot be maintained")) << refused->what();
@@ -95,7 +97,8 @@ INSTANTIATE_TEST_SUITE_P(
         path_case{"GroupedByWhatLateralPassedThrough",
                   "SELECT s.y, count(*) AS n, sum(s.v) AS sv, count(DISTINCT a.id) AS ids FROM a "
                   "LEFT JOIN LATERAL (SELECT a.k AS y, b.v FROM b WHERE b.k = a.k) s ON true GROUP "
-                  "BY s.y"},
+                  "BY s.y",
+                  true},
         path_case{
             "BranchesOfOtherTypes",
             "SELECT k, x FROM ta UNION ALL SELECT k, x FROM tb WHERE NOT EXISTS (SELECT FROM c "
@@ -113,23 +116,28 @@ INSTANTIATE_TEST_SUITE_P(
                   "SELECT k, x FROM tb) q JOIN c ON c.id = q.x GROUP BY 1"},
         path_case{"DistinctOnByAWindow",
                   "SELECT * FROM (SELECT DISTINCT ON (d.k) d.k, d.id, d.x FROM d ORDER BY d.k, "
-                  "count(*) OVER (PARTITION BY d.x) DESC, d.id) s"},
+                  "count(*) OVER (PARTITION BY d.x) DESC, d.id) s",
+                  true},
         path_case{"MergedColumnInLateral",
                   "SELECT a.id, b.id AS bid, k, s.n FROM a FULL JOIN b USING (k) JOIN LATERAL "
                   "(SELECT count(*) AS n FROM generate_series(1, k) g WHERE g > 0) s ON true"},
         path_case{
             "SubqueryInValues",
             "SELECT a.id, v.t, v.n FROM a LEFT JOIN b ON b.k = a.k JOIN LATERAL (VALUES ('x', "
-            "(SELECT count(*) FROM c WHERE c.k = a.k)), ('y', a.x)) v (t, n) ON true"},
+            "(SELECT count(*) FROM c WHERE c.k = a.k)), ('y', a.x)) v (t, n) ON true",
+            true},
         path_case{"SubqueryInValuesAlone",
                   "SELECT a.id, v.m FROM a, LATERAL (VALUES ((SELECT max(c.x) FROM c WHERE c.k = "
-                  "a.k))) v (m)"},
+                  "a.k))) v (m)",
+                  true},
         path_case{"SubqueryInAFunction",
                   "SELECT a.id, u.x FROM a LEFT JOIN b ON b.k = a.k, LATERAL unnest(ARRAY(SELECT "
-                  "c.x FROM c WHERE c.k = a.k)) u (x)"},
+                  "c.x FROM c WHERE c.k = a.k)) u (x)",
+                  true},
         path_case{"SubqueryInAFunctionAlone",
                   "SELECT a.id, u.x FROM a, LATERAL unnest(ARRAY(SELECT c.x FROM c WHERE c.k = "
-                  "a.k)) u (x)"},
+                  "a.k)) u (x)",
+                  true},
         path_case{"ArraysAsKeys",
                   "SELECT tags, array_agg(x ORDER BY x) AS xs FROM ea GROUP BY tags"},
         path_case{"ExtremesOfArrays", "SELECT tags, min(x) AS least FROM ea GROUP BY tags"},

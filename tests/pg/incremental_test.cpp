@@ -1,7 +1,6 @@
 // Incremental views on a server: what they are, what they cover, what they refuse and what they
 // survive. That they are right whatever is written is the trial's business (tests/trial).
-#include "pg/views_fixture.hpp"
-#include <matview/incremental.hpp>
+#include "pg/incremental_fixture.hpp"
 
 #include <fmt/format.h>
 
@@ -13,7 +12,7 @@ namespace matview::test {
 
 namespace {
 
-class Incremental : public views_test {
+class Incremental : public incremental_test {
  protected:
   Incremental() {
     db.execute(
@@ -27,10 +26,6 @@ class Incremental : public views_test {
         "INSERT INTO t SELECT nullif(i % 13, 0), i % 3 FROM generate_series(1, 40) i");
   }
 
-  refresh_report create(const std::string& name, const std::string& sql) {
-    return create_matview(name, sql, {.kind = view_kind::incremental});
-  }
-
   // Each kind of change to each table, other rows each time.
   void change(int round) {
     db.execute(fmt::format(
@@ -40,13 +35,6 @@ class Incremental : public views_test {
         "INSERT INTO s VALUES (500 + {0}, {0}, NULL, NULL);"
         "INSERT INTO t VALUES ({0}, 1), (NULL, 2), ({0}, 1); DELETE FROM t WHERE d = 0 AND a = {0}",
         round));
-  }
-
-  void expect_right(const std::string& name) {
-    const verify_report found = verify_matview(name);
-    EXPECT_TRUE(found.right()) << name << ": " << found.missing << " missing, " << found.unexpected
-                               << " unexpected, "
-                               << (found.samples.empty() ? "" : found.samples.front());
   }
 };
 

@@ -1,8 +1,7 @@
 // Incremental views over values that are not what they look like: equal and not the same, spelled
 // by settings, NaN, labels that are renamed.
 
-#include "pg/views_fixture.hpp"
-#include <matview/incremental.hpp>
+#include "pg/incremental_fixture.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,16 +11,8 @@
 namespace matview::test {
 namespace {
 
-class IncrementalTypes : public views_test {
+class IncrementalTypes : public incremental_test {
  protected:
-  void create(const std::string& name, const std::string& sql) {
-    create_matview(name, sql, {.kind = view_kind::incremental});
-  }
-  void expect_right(const std::string& name) {
-    const verify_report found = verify_matview(name);
-    EXPECT_TRUE(found.right()) << name << ": " << found.missing << " missing, " << found.unexpected
-                               << " unexpected";
-  }
   void refresh(const std::string& name) {
     const refresh_report done = refresh_matview(name);
     EXPECT_EQ(done.mode, refresh_mode::incremental) << done.reason;
@@ -80,15 +71,14 @@ TEST_F(IncrementalTypes, EqualitiesOfTwoTypesDetermineNothing) {
   EXPECT_EQ(count("words"), "1");
 }
 
-TEST_F(IncrementalTypes, FullJoinUsingColumnsOfTwoTypesIsRightOrRefused) {
+TEST_F(IncrementalTypes, FullJoinUsingColumnsOfTwoTypesIsRefused) {
   db.execute(
       "CREATE TABLE l (id int PRIMARY KEY, k char(3)); CREATE TABLE r (k varchar PRIMARY KEY, v "
       "int); INSERT INTO l VALUES (1, 'b'); INSERT INTO r VALUES ('b', 1)");
   const auto refused =
       refusal([&] { create("v", "SELECT k, r.v, l.id FROM l FULL JOIN r USING (k)"); });
-  if (refused) return;
-  db.execute("INSERT INTO r VALUES ('b ', 2)");
-  refresh("v");
+  ASSERT_TRUE(refused);
+  EXPECT_TRUE(contains(refused->what(), "cannot be maintained")) << refused->what();
 }
 
 TEST_F(IncrementalTypes, AnOperatorThatReturnsASetMakesCopies) {
@@ -96,8 +86,7 @@ TEST_F(IncrementalTypes, AnOperatorThatReturnsASetMakesCopies) {
       "CREATE FUNCTION up_to(a int, b int) RETURNS SETOF int LANGUAGE sql IMMUTABLE AS 'SELECT "
       "generate_series(a, b)'; CREATE OPERATOR ### (leftarg = int, rightarg = int, function = "
       "up_to); CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 2), (2, 3)");
-  const auto refused = refusal([&] { create("v", "SELECT id, 1 ### n AS g FROM t"); });
-  if (refused) return;
+  create("v", "SELECT id, 1 ### n AS g FROM t");
   EXPECT_EQ(count("v"), "5");
   db.execute("UPDATE t SET n = 1 WHERE id = 2");
   refresh("v");

@@ -349,6 +349,16 @@ void private_server::restart() {
   start();
 }
 
+bool private_server::restore_dump_as(const std::string& name) {
+  if (!fs::exists(bindir_ + "/pg_dump")) return false;
+  session(url()).execute("CREATE DATABASE " + name + " TEMPLATE template0");
+  run_as_server({"sh", "-ec",
+                 "\"$0/pg_dump\" -h \"$1\" -U postgres -f \"$1/dump\" postgres; "
+                 "\"$0/psql\" -h \"$1\" -U postgres -X -q -v ON_ERROR_STOP=1 -f \"$1/dump\" \"$2\"",
+                 bindir_, folder_, name});
+  return true;
+}
+
 bool private_server::upgrade() {
   if (!fs::exists(bindir_ + "/pg_upgrade")) return false;
   stop();

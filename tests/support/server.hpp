@@ -89,6 +89,9 @@ class private_server final {
   /// In order, but without waiting for clients.
   void stop();
   void restart();
+  /// Dumps the database postgres and restores it as `name`. False, and nothing is done, where the
+  /// programs for that are not at hand.
+  [[nodiscard]] bool restore_dump_as(const std::string& name);
   /// Moves what it holds to a new cluster in its place with pg_upgrade, which takes the same
   /// version, too. False, and nothing is done, where that program is not at hand.
   [[nodiscard]] bool upgrade();

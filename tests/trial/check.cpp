@@ -66,10 +66,10 @@ check_result refreshed(connection& on, const std::string& view, const std::strin
   }
   if (result.mode == "recompile") {
     const bool locked = rest.find("true") != std::string::npos;
-    on.execute(
-        fmt::format("UPDATE matview.incremental SET fingerprint = NULL WHERE view = '{}'::"
-                    "regclass",
-                    view));
+    on.execute(fmt::format(
+        "UPDATE matview.incremental SET fingerprint = matview.structure(id) WHERE view = '{}'::"
+        "regclass",
+        view));
     on.query(fmt::format("SELECT mode FROM matview.refresh('{}', 'full', {})", view, locked));
   }
   return result;
