@@ -60,13 +60,16 @@ $$;
 
 -- A snapshot in which this transaction counts as not finished. PostgreSQL leaves a transaction out of its own
 -- snapshots, so what it writes after a refresh would look as if it were applied, and be lost.
-CREATE FUNCTION matview.before(taken pg_snapshot, own xid8) RETURNS pg_snapshot LANGUAGE sql IMMUTABLE
+CREATE FUNCTION matview.before(taken pg_snapshot, own xid8) RETURNS pg_snapshot LANGUAGE plpgsql IMMUTABLE
   SET search_path = pg_catalog, pg_temp AS $$
-  SELECT CASE WHEN pg_visible_in_snapshot(own, taken) THEN
-    (least(pg_snapshot_xmin(taken), own)::text || ':' || pg_snapshot_xmax(taken)::text || ':' ||
-     (SELECT string_agg(x::text, ',' ORDER BY x) FROM
-       (SELECT pg_snapshot_xip(taken) UNION SELECT own) AS running (x)))::pg_snapshot
-  ELSE taken END
+BEGIN
+  IF NOT pg_visible_in_snapshot(own, taken) THEN
+    RETURN taken;
+  END IF;
+  RETURN (least(pg_snapshot_xmin(taken), own)::text || ':' || pg_snapshot_xmax(taken)::text || ':' ||
+    (SELECT string_agg(x::text, ',' ORDER BY x) FROM
+      (SELECT pg_snapshot_xip(taken) UNION SELECT own) AS running (x)))::pg_snapshot;
+END
 $$;
 
 -- A table and all that its rows can be in: partitions of every level, children by inheritance. pg_partition_tree sees
@@ -522,12 +525,16 @@ BEGIN
           conditions[i]));
     END IF;
   END LOOP;
+  -- A piece of mask 0 has no rows, but gives the columns their types. A single query needs it only if no other takes part.
   FOR s IN
     SELECT p.section, string_agg(p.sql, E'\nUNION ALL\n' ORDER BY p.place)
-             FILTER (WHERE p.mask & ~compose.mask = 0) AS sql
-      FROM (SELECT (e ->> 'section')::integer AS section, coalesce((e ->> 'mask')::integer, 0) AS mask,
-                   e ->> 'sql' AS sql, place
-              FROM jsonb_array_elements(program -> 'pieces') WITH ORDINALITY AS a (e, place)) AS p
+             FILTER (WHERE p.mask <> 0 OR p.types_only > 1 OR p.others = 0) AS sql
+      FROM (SELECT e.section, e.mask, e.sql, a.place,
+                   count(*) FILTER (WHERE e.mask = 0) OVER (PARTITION BY e.section) AS types_only,
+                   count(*) FILTER (WHERE e.mask <> 0) OVER (PARTITION BY e.section) AS others
+              FROM jsonb_array_elements(program -> 'pieces') WITH ORDINALITY AS a (piece, place),
+                   jsonb_to_record(a.piece) AS e (section integer, mask integer, sql text)
+             WHERE e.mask & ~compose.mask = 0) AS p
      GROUP BY p.section
   LOOP
     template := replace(template, format('/*section %s*/', s.section), coalesce(s.sql, ''));
@@ -580,6 +587,18 @@ BEGIN
     RAISE EXCEPTION 'the query of % is gone: something that it reads was dropped with CASCADE', view
       USING ERRCODE = '55000',
       HINT = 'It still shows what it held; drop it, and create it again once its tables are there.';
+  END IF;
+END
+$$;
+
+-- What was found out before a statement holds for it only if this is still the same after it: neither ATTACH PARTITION
+-- nor DISABLE TRIGGER keep to its snapshot or wait for its locks.
+CREATE FUNCTION matview.need_fingerprint(v matview.incremental, functions oid[], rules oid[], seen text) RETURNS void
+  LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF matview.fingerprint(v.id, need_fingerprint.functions, need_fingerprint.rules) <> seen THEN
+    RAISE EXCEPTION 'a table of % was changed while it was refreshed', v.view
+      USING ERRCODE = '40001', HINT = 'Try again.';
   END IF;
 END
 $$;
@@ -716,6 +735,148 @@ BEGIN
 END
 $$;
 
+-- Why a view cannot be refreshed by its changes, as far as its fingerprint and marks tell; NULL: it can. recompile: its
+-- program or its capture does not fit its tables any more.
+CREATE FUNCTION matview.obstacle(view integer, fingerprint text, seen text, watermark pg_snapshot, detached text,
+    logs integer[], wish text, OUT because text, OUT recompile boolean)
+  LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_variable
+DECLARE
+  fault text;
+BEGIN
+  recompile := split_part(fingerprint, ':', 1) <> split_part(seen, ':', 1);
+  IF recompile THEN
+    because := coalesce(matview.capture_fault(view),
+      'a table or function that it is made from was changed, or the database was restored');
+  ELSIF watermark IS NULL THEN
+    because := 'it was never filled';
+  ELSIF detached IS NOT NULL THEN
+    because := detached;
+  ELSIF fingerprint IS DISTINCT FROM seen THEN
+    fault := matview.capture_fault(view);
+    because := coalesce(fault, CASE
+      WHEN fingerprint LIKE '%:' THEN 'changes were not captured completely'
+      ELSE 'a column, trigger, partition or subscription of a table that it is made from was changed, or the server was restarted'
+      END);
+    -- Who may not capture more has to live with the fault.
+    recompile := wish <> 'full' AND fault IS NOT NULL;
+  ELSE
+    SELECT format('TRUNCATE of %s', l.base) INTO because
+      FROM matview.mark AS m JOIN matview.change_log AS l ON l.id = m.log
+     WHERE m.log = ANY (logs) AND NOT pg_visible_in_snapshot(m.xid, watermark) LIMIT 1;
+  END IF;
+END
+$$;
+
+-- Applies the changes that count_changes() has counted, or says why that cannot be done. Of the arrays each element is a
+-- log's. log_rows: how many there were in the end.
+CREATE FUNCTION matview.apply_changes(v matview.incremental, logs integer[], conditions text[], counts bigint[],
+    OUT rows bigint, OUT log_rows bigint, OUT because text, OUT seconds float8)
+  LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  most_bases constant integer := coalesce((v.program ->> 'max_bases')::integer, 4);
+  statement text;
+  unexpected boolean;
+  started timestamptz;
+BEGIN
+  -- In the order that the program's masks go by.
+  SELECT array_agg(u.log ORDER BY b.place), array_agg(u.condition ORDER BY b.place), array_agg(u.n ORDER BY b.place)
+    INTO logs, conditions, counts
+    FROM jsonb_array_elements(v.program -> 'bases') WITH ORDINALITY AS b (base, place)
+    JOIN unnest(logs, conditions, counts) AS u (log, condition, n) ON u.log = (b.base ->> 'log')::integer;
+  FOR attempt IN 1 .. 10 LOOP
+    log_rows := (SELECT sum(n) FROM unnest(counts) AS n);
+    IF (SELECT count(*) FROM unnest(counts) AS n WHERE n > 0) > most_bases THEN
+      because := format('%s tables have changed; by their changes it is refreshed when %s have',
+        (SELECT count(*) FROM unnest(counts) AS n WHERE n > 0), most_bases);
+      RETURN;
+    END IF;
+    statement := matview.compose(v.program, v.program ->> 'apply', v.id, logs, conditions,
+      (SELECT coalesce(bit_or(1 << (place::integer - 1)), 0) FROM unnest(counts) WITH ORDINALITY AS u (n, place)
+        WHERE n > 0), counts, CASE attempt WHEN 1 THEN 10 ELSE 100 * attempt END);
+    started := clock_timestamp();
+    BEGIN
+      EXECUTE statement INTO rows, unexpected USING v.watermark, v.watermark_xid;
+      IF unexpected THEN
+        RAISE SQLSTATE 'MV001';
+      END IF;
+      seconds := extract(epoch FROM clock_timestamp() - started);
+      RETURN;
+    EXCEPTION
+      WHEN SQLSTATE 'MV001' THEN
+        NULL;
+      -- The log has images of rows that were there only for a while: what the query makes of one may be an error
+      -- (a division by zero) that it never makes of the rows that are there.
+      WHEN data_exception THEN
+        because := format('the changes cannot be computed by themselves: %s', SQLERRM);
+        RETURN;
+      -- Either the storage was tampered with, or an index of the user forbids what the tables hold now: then to fill
+      -- it anew says so.
+      WHEN unique_violation THEN
+        because := format('its storage does not hold what its tables held: %s', SQLERRM);
+        RETURN;
+    END;
+    -- Another table was changed since we looked, or many rows more.
+    counts := matview.count_changes(logs, conditions, v.watermark, v.watermark_xid, NULL);
+  END LOOP;
+  RAISE EXCEPTION 'the tables of % change too fast', v.view USING ERRCODE = '40001', HINT = 'Try again.';
+END
+$$;
+
+-- Fills a view anew: by comparing (diff), by a table that takes the storage's place (swap), or at once (full).
+CREATE FUNCTION matview.fill_anew(v matview.incremental, mode text, logs integer[], conditions text[], by_cost boolean)
+  RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  deps record;
+  seen text;
+  fault text;
+  foreign_log integer;
+  statement text;
+  aside record;
+  started timestamptz;
+  seconds float8;
+  rows bigint;
+BEGIN
+  SELECT d.* INTO deps FROM matview.dependencies(v.definition) AS d;
+  seen := matview.fingerprint(v.id, deps.functions, deps.rules);
+  fault := matview.capture_fault(v.id);
+  -- Nobody can have read a log since the database was restored, so all that is in it is of no use, and can do harm:
+  -- its xids will be those of other transactions one day.
+  FOR foreign_log IN UPDATE matview.change_log AS l SET origin = matview.origin()
+                      WHERE l.id = ANY (logs) AND l.origin IS DISTINCT FROM matview.origin() RETURNING l.id LOOP
+    EXECUTE format('DELETE FROM matview.log_%s', foreign_log);
+    DELETE FROM matview.mark AS m WHERE m.log = foreign_log;
+  END LOOP;
+  started := clock_timestamp();
+  statement := CASE mode WHEN 'swap'
+    THEN format(E'WITH\n/*watermark*/\nINSERT INTO %%s SELECT * FROM /*source*/matview.source_%s AS q', v.id)
+    ELSE v.program ->> mode END;
+  SELECT f.* INTO aside FROM matview.fill_aside(statement, v.id) AS f;
+  IF mode = 'swap' THEN
+    rows := matview.swap(v.id, statement, aside.fresh, aside.taken);
+  ELSE
+    EXECUTE matview.compose(v.program, statement, v.id, logs, conditions, 0, NULL, 0, aside.fresh, aside.taken)
+      INTO rows USING v.watermark, v.watermark_xid;
+  END IF;
+  IF aside.fresh IS NOT NULL THEN
+    EXECUTE format('DROP TABLE pg_temp.matview_fresh_%s', v.id);
+  END IF;
+  seconds := extract(epoch FROM clock_timestamp() - started);
+  PERFORM matview.need_fingerprint(v, deps.functions, deps.rules, seen);
+  UPDATE matview.incremental AS i
+     SET fingerprint = CASE WHEN fault IS NULL THEN seen ELSE split_part(seen, ':', 1) || ':' END,
+         functions = deps.functions, rules = deps.rules, detached = NULL,
+         full_seconds = coalesce(0.7 * i.full_seconds, 0.7 * seconds) + 0.3 * seconds,
+         -- Seldom enough that all these refreshes together take no more than 1.2 times as long as full ones, even if
+         -- each such hope is in vain.
+         hope = CASE WHEN by_cost THEN least(3, 1.05 * i.hope) ELSE i.hope END
+   WHERE i.id = v.id;
+  RETURN rows;
+END
+$$;
+
 -- Brings an incremental view up to date. mode: none, incremental, full, diff, swap; or recompile, when nothing was done as
 -- its program does not fit its tables any more: then it has to be compiled and captured anew, its fingerprint set to
 -- matview.structure(), and be filled with wish 'full'.
@@ -731,36 +892,29 @@ CREATE FUNCTION matview.refresh(view regclass, wish text DEFAULT 'auto', locked 
   SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
-  own xid8 := pg_current_xact_id_if_assigned();
-  v record;
-  seen text;
-  now_seen text;
-  fault text;
+  few constant bigint := 1000;  -- changed rows: so many are not counted twice, and cost no more than filling it anew
+  by_changes constant boolean := wish IN ('auto', 'incremental');
+  own constant xid8 := pg_current_xact_id_if_assigned();
+  held boolean := false;     -- we have its row locked
+  v matview.incremental;
   bases regclass[];
   logs integer[];
   conditions text[];
   storages boolean[];
+  gone boolean;
+  names text;
   condition constant text := 'l.__mv_xid >= pg_snapshot_xmin($1) AND NOT pg_visible_in_snapshot(l.__mv_xid, $1)';
   counts bigint[];
-  unchanged boolean;
-  gone boolean;
-  probe text;
-  capacity bigint;
-  held boolean := false;     -- we have its row locked
-  because text;              -- why not by the change
+  counted record;            -- what they were counted for
+  seen text;
+  because text;              -- why not by the changes
+  recompile boolean;
   by_cost boolean := false;
   break_even float8;         -- how many rows take as long as filling it anew
-  changed integer[];
-  names text;
-  mask integer;
-  statement text;
-  unexpected boolean;
-  started timestamptz;
-  seconds float8;
+  capacity bigint;
+  own_changes boolean;
   old_settings jsonb;
-  deps record;
-  aside record;
-  foreign_log integer;
+  seconds float8;
 BEGIN
   IF wish IS NULL OR wish NOT IN ('auto', 'incremental', 'full', 'diff', 'swap') THEN
     RAISE EXCEPTION 'a refresh cannot be "%"', wish USING ERRCODE = '22023',
@@ -778,26 +932,19 @@ BEGIN
     END IF;
   END IF;
 
-  <<decide>>
+  -- At first without its row locked: when nothing has changed nothing may be written, not even a lock.
   LOOP
-    because := NULL;
-    by_cost := false;
     IF held THEN
       SELECT i.* INTO v FROM matview.incremental AS i WHERE i.view = refresh.view FOR UPDATE;
     ELSE
-      -- Not locked yet: when nothing has changed nothing may be written, not even a lock.
-      SELECT i.id, i.definition, i.storage, i.watermark, i.watermark_xid, i.fingerprint, i.detached,
-             i.functions, i.rules INTO v FROM matview.incremental AS i WHERE i.view = refresh.view;
+      SELECT i.* INTO v FROM matview.incremental AS i WHERE i.view = refresh.view;
     END IF;
     IF v.id IS NULL THEN
       RAISE EXCEPTION '% is not an incremental view', view USING ERRCODE = '42P01';
     END IF;
     SELECT array_agg(x.base ORDER BY x.id), array_agg(x.id ORDER BY x.id), array_agg(x.storage ORDER BY x.id),
-           array_agg(x.condition ORDER BY x.id), bool_or(x.gone), string_agg(x.base::text, ', ' ORDER BY x.id),
-           'SELECT ' || string_agg(
-             format('(SELECT true FROM matview.log_%s AS l WHERE %s ORDER BY l.__mv_xid DESC LIMIT 1) IS NOT NULL',
-               x.id, x.condition), ' OR ')
-      INTO bases, logs, storages, conditions, gone, names, probe
+           array_agg(x.condition ORDER BY x.id), bool_or(x.gone), string_agg(x.base::text, ', ' ORDER BY x.id)
+      INTO bases, logs, storages, conditions, gone, names
       FROM (SELECT l.base, l.id, s.id IS NOT NULL AS storage, k.oid IS NULL AS gone,
                    CASE WHEN s.id IS NULL THEN condition
                         ELSE condition || ' AND l.__mv_xid IS DISTINCT FROM $2' END AS condition
@@ -810,73 +957,60 @@ BEGIN
       reason := 'a table that it is made from was dropped';
       RETURN;
     END IF;
-    IF NOT held AND names IS NOT NULL THEN
-      EXECUTE 'LOCK TABLE ' || names || ' IN ACCESS SHARE MODE';
+
+    IF NOT held THEN
+      IF names IS NOT NULL THEN
+        EXECUTE 'LOCK TABLE ' || names || ' IN ACCESS SHARE MODE';
+      END IF;
+      IF by_changes AND v.watermark IS NOT NULL THEN
+        counts := matview.count_changes(logs, conditions, v.watermark, v.watermark_xid, few);
+        counted := ROW(v.id, v.watermark_xid, logs);
+      END IF;
+      IF counts IS NULL OR 0 < ANY (counts) THEN
+        held := true;
+        CONTINUE;
+      END IF;
     END IF;
 
     seen := matview.fingerprint(v.id, v.functions, v.rules);
-    IF split_part(v.fingerprint, ':', 1) <> split_part(seen, ':', 1) THEN
+    SELECT o.because, o.recompile INTO because, recompile
+      FROM matview.obstacle(v.id, v.fingerprint, seen, v.watermark, v.detached, logs, wish) AS o;
+    IF because IS NOT NULL OR NOT by_changes THEN
       PERFORM matview.need_definition(v.definition, view);
-      mode := 'recompile';
-      reason := coalesce(matview.capture_fault(v.id),
-        'a table or function that it is made from was changed, or the database was restored');
-      RETURN;
-    ELSIF v.watermark IS NULL THEN
-      because := 'it was never filled';
-    ELSIF v.detached IS NOT NULL THEN
-      because := v.detached;
-    ELSIF v.fingerprint IS DISTINCT FROM seen THEN
-      fault := matview.capture_fault(v.id);
-      because := coalesce(fault, CASE
-        WHEN v.fingerprint LIKE '%:' THEN 'changes were not captured completely'
-        ELSE 'a column, trigger, partition or subscription of a table that it is made from was changed, or the server was restarted'
-        END);
-      PERFORM matview.need_definition(v.definition, view);
-      -- Who may not capture more has to live with the fault.
-      IF wish <> 'full' AND fault IS NOT NULL THEN
-        mode := 'recompile';
-        reason := because;
-        RETURN;
-      END IF;
-    ELSE
-      SELECT format('TRUNCATE of %s', l.base) INTO because
-        FROM matview.mark AS m JOIN matview.change_log AS l ON l.id = m.log
-       WHERE m.log = ANY (logs) AND NOT pg_visible_in_snapshot(m.xid, v.watermark) LIMIT 1;
     END IF;
-    IF because IS NOT NULL OR wish IN ('full', 'diff') THEN
-      PERFORM matview.need_definition(v.definition, view);
+    IF recompile THEN
+      mode := 'recompile';
+      reason := because;
+      RETURN;
     END IF;
 
-    IF because IS NULL AND wish IN ('auto', 'incremental') THEN
+    IF because IS NULL AND by_changes THEN
       -- A transaction that was given locked may have written; what it wrote it would apply now and once more later.
       IF own IS NOT NULL AND EXISTS (SELECT FROM unnest(storages) AS s WHERE NOT s) THEN
         EXECUTE (SELECT 'SELECT ' || string_agg(
                      format('EXISTS (SELECT FROM matview.log_%s AS l WHERE l.__mv_xid = $1)', l), ' OR ')
-                   FROM unnest(logs, storages) AS u (l, s) WHERE NOT s) INTO unexpected USING own;
-        IF unexpected THEN
+                   FROM unnest(logs, storages) AS u (l, s) WHERE NOT s) INTO own_changes USING own;
+        IF own_changes THEN
           RAISE EXCEPTION 'an incremental view cannot be refreshed in a transaction that has written into its tables'
             USING ERRCODE = '25001',
             HINT = 'Refresh in a transaction of its own: what this one wrote would be applied twice.';
         END IF;
       END IF;
-      IF held THEN
+      IF NOT held THEN
+        -- What we know of the view may be older than what was pruned since; then there was nothing to be found.
+        CONTINUE WHEN NOT EXISTS (SELECT FROM matview.incremental AS i
+          WHERE i.id = v.id AND i.watermark_xid = v.watermark_xid AND i.detached IS NULL);
+      ELSE
         -- Until it is measured, a changed row is taken to cost 20 us. Many rows at once cost less each than the fewer
         -- that were measured. How much less nobody knows: each full refresh makes us a little more hopeful, so that
         -- one day it is tried, and then known.
         break_even := least(v.full_seconds * coalesce(v.rows_per_second, 50000) * v.hope, 1e15);
-        capacity := CASE WHEN wish = 'auto' THEN greatest(1000, break_even)::bigint + 1 END;
-        counts := matview.count_changes(logs, conditions, v.watermark, v.watermark_xid, capacity);
-        unchanged := 0 = ALL (counts);
-      ELSIF bases IS NULL THEN
-        unchanged := true;
-      ELSE
-        EXECUTE probe INTO unexpected USING v.watermark, v.watermark_xid;
-        unchanged := NOT unexpected;
-        -- What we know of the view may be older than what was pruned since; then there is nothing to be found.
-        CONTINUE decide WHEN unchanged AND NOT EXISTS (SELECT FROM matview.incremental AS i
-          WHERE i.id = v.id AND i.watermark_xid = v.watermark_xid AND i.detached IS NULL);
+        capacity := CASE WHEN wish = 'auto' THEN greatest(few, break_even)::bigint + 1 END;
+        IF counts IS NULL OR few = ANY (counts) OR counted IS DISTINCT FROM ROW(v.id, v.watermark_xid, logs) THEN
+          counts := matview.count_changes(logs, conditions, v.watermark, v.watermark_xid, capacity);
+        END IF;
       END IF;
-      IF unchanged THEN
+      IF 0 = ALL (counts) THEN
         mode := 'none';
         reason := 'nothing has changed';
         rows := 0;
@@ -884,35 +1018,17 @@ BEGIN
         RETURN;
       END IF;
     END IF;
-    IF NOT held THEN
-      held := true;
-      CONTINUE decide;
-    END IF;
-
-    -- It goes by the order of transactions whether a change of this storage was applied in a view on it.
-    IF own IS NOT NULL AND EXISTS (
-        SELECT FROM matview.change_log AS l JOIN matview.capture AS c ON c.log = l.id
-          JOIN matview.incremental AS i ON i.id = c.view WHERE l.base = v.storage AND i.watermark_xid = own) THEN
-      RAISE EXCEPTION '% cannot be refreshed in a transaction that has refreshed a view on it', view
-        USING ERRCODE = '25001', HINT = 'Refresh views after those that they are made from.';
-    END IF;
-
-    log_rows := (SELECT sum(n) FROM unnest(counts) AS n);
-    IF because IS NULL AND wish IN ('auto', 'incremental') THEN
-      changed := ARRAY(SELECT l FROM unnest(logs, counts) AS u (l, n) WHERE n > 0);
-      names := (SELECT string_agg(b::text, ', ') FROM unnest(bases, counts) AS u (b, n) WHERE n > 0);
-      IF cardinality(changed) > coalesce((v.program ->> 'max_bases')::integer, 4) THEN
-        because := format('%s tables have changed; by their changes it is refreshed when %s have', cardinality(changed),
-          coalesce((v.program ->> 'max_bases')::integer, 4));
-      ELSIF wish = 'auto' AND log_rows > 1000 AND log_rows > break_even THEN
-        by_cost := true;
-        because := format('%s%s rows have changed; what takes as long as filling it anew (%s s) are about %s',
-          CASE WHEN log_rows >= capacity THEN 'at least ' END, log_rows, round(v.full_seconds::numeric, 2),
-          break_even::bigint);
-      END IF;
-    END IF;
-    EXIT decide;
+    EXIT WHEN held;
+    held := true;
   END LOOP;
+
+  -- It goes by the order of transactions whether a change of this storage was applied in a view on it.
+  IF own IS NOT NULL AND EXISTS (
+      SELECT FROM matview.change_log AS l JOIN matview.capture AS c ON c.log = l.id
+        JOIN matview.incremental AS i ON i.id = c.view WHERE l.base = v.storage AND i.watermark_xid = own) THEN
+    RAISE EXCEPTION '% cannot be refreshed in a transaction that has refreshed a view on it', view
+      USING ERRCODE = '25001', HINT = 'Refresh views after those that they are made from.';
+  END IF;
 
   -- It is for our own statements, not for those of functions that a program calls.
   PERFORM set_config('plan_cache_mode', 'auto', true);
@@ -920,66 +1036,24 @@ BEGIN
   SELECT jsonb_object_agg(s.key, current_setting(s.key)) INTO old_settings FROM jsonb_each_text(v.settings) AS s;
   PERFORM set_config(s.key, s.value, true) FROM jsonb_each_text(v.settings) AS s;
 
-  IF because IS NULL AND wish IN ('auto', 'incremental') THEN
-    mode := 'incremental';
-    counts := ARRAY(SELECT coalesce((SELECT n FROM unnest(logs, counts) AS u (l, n) WHERE l = (b ->> 'log')::integer), 0)
-                      FROM jsonb_array_elements(v.program -> 'bases') WITH ORDINALITY AS a (b, place) ORDER BY place);
-    logs := ARRAY(SELECT (b ->> 'log')::integer
-                    FROM jsonb_array_elements(v.program -> 'bases') WITH ORDINALITY AS a (b, place) ORDER BY place);
-    conditions := ARRAY(SELECT CASE WHEN (b ->> 'storage')::boolean THEN condition || ' AND l.__mv_xid IS DISTINCT FROM $2'
-                                    ELSE condition END
-                          FROM jsonb_array_elements(v.program -> 'bases') WITH ORDINALITY AS a (b, place)
-                         ORDER BY place);
-    reason := format('%s %s changed in %s', log_rows, CASE log_rows WHEN 1 THEN 'row was' ELSE 'rows were' END, names);
-    FOR attempt IN 1 .. 10 LOOP
-      mask := (SELECT coalesce(bit_or(1 << (place::integer - 1)), 0) FROM unnest(logs) WITH ORDINALITY AS u (l, place)
-                WHERE l = ANY (changed));
-      statement := matview.compose(v.program, v.program ->> 'apply', v.id, logs, conditions, mask, counts,
-        100 * attempt);
-      started := clock_timestamp();
-      BEGIN
-        EXECUTE statement INTO rows, unexpected USING v.watermark, v.watermark_xid;
-        IF unexpected THEN
-          RAISE SQLSTATE 'MV001';
-        END IF;
-        EXIT;
-      EXCEPTION
-        WHEN SQLSTATE 'MV001' THEN
-          NULL;
-        -- The log has images of rows that were there only for a while: what the query makes of one may be an error
-        -- (a division by zero) that it never makes of the rows that are there.
-        WHEN data_exception THEN
-          because := format('the changes cannot be computed by themselves: %s', SQLERRM);
-          EXIT;
-        -- Either the storage was tampered with, or an index of the user forbids what the tables hold now: then to fill
-        -- it anew says so.
-        WHEN unique_violation THEN
-          because := format('its storage does not hold what its tables held: %s', SQLERRM);
-          EXIT;
-      END;
-      -- Another table was changed since we looked, or many rows more.
-      IF attempt = 10 THEN
-        RAISE EXCEPTION 'the tables of % change too fast', view USING ERRCODE = '40001', HINT = 'Try again.';
-      END IF;
-      counts := matview.count_changes(logs, conditions, v.watermark, v.watermark_xid, NULL);
-      changed := ARRAY(SELECT l FROM unnest(logs, counts) AS u (l, n) WHERE n > 0);
-      log_rows := (SELECT sum(n) FROM unnest(counts) AS n);
-      IF cardinality(changed) > coalesce((v.program ->> 'max_bases')::integer, 4) THEN
-        because := format('%s tables have changed; by their changes it is refreshed when %s have', cardinality(changed),
-          coalesce((v.program ->> 'max_bases')::integer, 4));
-        EXIT;
-      END IF;
-    END LOOP;
-  END IF;
-
-  IF because IS NULL AND mode = 'incremental' THEN
-    seconds := extract(epoch FROM clock_timestamp() - started);
-    IF matview.fingerprint(v.id, v.functions, v.rules) <> seen THEN
-      RAISE EXCEPTION 'a table of % was changed while it was refreshed', view
-        USING ERRCODE = '40001', HINT = 'Try again.';
+  IF because IS NULL AND by_changes THEN
+    log_rows := (SELECT sum(n) FROM unnest(counts) AS n);
+    by_cost := wish = 'auto' AND log_rows > few AND log_rows > break_even;
+    IF by_cost THEN
+      because := format('%s%s rows have changed; what takes as long as filling it anew (%s s) are about %s',
+        CASE WHEN log_rows >= capacity THEN 'at least ' END, log_rows, round(v.full_seconds::numeric, 2),
+        break_even::bigint);
+    ELSE
+      SELECT a.* INTO rows, log_rows, because, seconds FROM matview.apply_changes(v, logs, conditions, counts) AS a;
     END IF;
+  END IF;
+  IF because IS NULL AND by_changes THEN
+    mode := 'incremental';
+    reason := format('%s %s changed in %s', log_rows, CASE log_rows WHEN 1 THEN 'row was' ELSE 'rows were' END,
+      (SELECT string_agg(b::text, ', ') FROM unnest(bases, counts) AS u (b, n) WHERE n > 0));
+    PERFORM matview.need_fingerprint(v, v.functions, v.rules, seen);
     -- Few rows tell of the overhead, not of the rows.
-    IF log_rows >= 1000 THEN
+    IF log_rows >= few THEN
       UPDATE matview.incremental AS i
          SET rows_per_second = o.weight * coalesce(i.rows_per_second, 0) + (1 - o.weight) * log_rows / seconds,
              rated_rows = o.weight * coalesce(i.rated_rows, 0) + (1 - o.weight) * log_rows,
@@ -994,43 +1068,7 @@ BEGIN
       WHEN v.program ->> 'diff' IS NOT NULL AND (wish = 'diff' OR wish <> 'full' AND v.watermark IS NOT NULL)
       THEN 'diff' ELSE 'full' END;
     reason := coalesce(because, CASE WHEN wish = 'swap' THEN matview.swap_fault(v.id) END, 'it was asked for');
-    SELECT d.* INTO deps FROM matview.dependencies(v.definition) AS d;
-    seen := matview.fingerprint(v.id, deps.functions, deps.rules);
-    fault := matview.capture_fault(v.id);
-    -- Nobody can have read a log since the database was restored, so all that is in it is of no use, and can do harm:
-    -- its xids will be those of other transactions one day.
-    FOR foreign_log IN UPDATE matview.change_log AS l SET origin = matview.origin()
-                        WHERE l.id = ANY (logs) AND l.origin IS DISTINCT FROM matview.origin() RETURNING l.id LOOP
-      EXECUTE format('DELETE FROM matview.log_%s', foreign_log);
-      DELETE FROM matview.mark AS m WHERE m.log = foreign_log;
-    END LOOP;
-    started := clock_timestamp();
-    statement := CASE mode WHEN 'swap'
-      THEN format(E'WITH\n/*watermark*/\nINSERT INTO %%s SELECT * FROM /*source*/matview.source_%s AS q', v.id)
-      ELSE v.program ->> mode END;
-    SELECT f.* INTO aside FROM matview.fill_aside(statement, v.id) AS f;
-    IF mode = 'swap' THEN
-      rows := matview.swap(v.id, statement, aside.fresh, aside.taken);
-    ELSE
-      EXECUTE matview.compose(v.program, statement, v.id, logs, conditions, 0, NULL, 0, aside.fresh, aside.taken)
-        INTO rows USING v.watermark, v.watermark_xid;
-    END IF;
-    IF aside.fresh IS NOT NULL THEN
-      EXECUTE format('DROP TABLE pg_temp.matview_fresh_%s', v.id);
-    END IF;
-    seconds := extract(epoch FROM clock_timestamp() - started);
-    IF matview.fingerprint(v.id, deps.functions, deps.rules) <> seen THEN
-      RAISE EXCEPTION 'a table of % was changed while it was refreshed', view
-        USING ERRCODE = '40001', HINT = 'Try again.';
-    END IF;
-    UPDATE matview.incremental AS i
-       SET fingerprint = CASE WHEN fault IS NULL THEN seen ELSE split_part(seen, ':', 1) || ':' END,
-           functions = deps.functions, rules = deps.rules, detached = NULL,
-           full_seconds = coalesce(0.7 * i.full_seconds, 0.7 * seconds) + 0.3 * seconds,
-           -- Seldom enough that all these refreshes together take no more than 1.2 times as long as full ones, even if
-           -- each such hope is in vain.
-           hope = CASE WHEN by_cost THEN least(3, 1.05 * i.hope) ELSE i.hope END
-     WHERE i.id = v.id;
+    rows := matview.fill_anew(v, mode, logs, conditions, by_cost);
   END IF;
   PERFORM set_config(s.key, s.value, true) FROM jsonb_each_text(old_settings) AS s;
 END
