@@ -127,10 +127,11 @@ std::string net(const keyed_storage& of) {
   texts columns = numbered("k", of.keys.size());
   for (const std::string& one : numbered("t", of.sums.size())) columns.push_back(one);
   for (const std::string& one : numbered("e", of.extremes.size())) columns.push_back(one);
-  columns.emplace_back("leaf");
+  if (of.counters > 1) columns.emplace_back("leaf");
+  // w is 1 or -1; the sum of an int is a bigint, that of a bigint a numeric.
   return fmt::format(
-      "net AS MATERIALIZED (SELECT {0}, sum(w)::bigint AS w FROM changes "
-      "GROUP BY {0} HAVING sum(w) <> 0),\n",
+      "net AS MATERIALIZED (SELECT {0}, sum(w::int) AS w FROM changes "
+      "GROUP BY {0} HAVING sum(w::int) <> 0),\n",
       list(columns));
 }
 
