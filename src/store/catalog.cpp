@@ -13,8 +13,10 @@ namespace matview::store {
 namespace {
 
 constexpr std::string_view relation_sql = R"(
-select pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind, c.relispopulated, {},
-       pg_catalog.pg_get_userbyid(c.relowner), pg_catalog.pg_has_role(c.relowner, 'USAGE'), {}
+select pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind, c.relispopulated, {0},
+       pg_catalog.pg_get_userbyid(c.relowner), pg_catalog.pg_has_role(c.relowner, 'USAGE'), {1},
+       case when {1} then (select pg_catalog.pg_get_userbyid(s.relowner) from pg_catalog.pg_class s
+                            where s.oid = {2} and not pg_catalog.pg_has_role(s.relowner, 'USAGE')) end
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.oid = pg_catalog.to_regclass($1))";
 
@@ -102,9 +104,17 @@ error no_such_view(const identifier& name, const std::optional<relation>& found)
           {.hint = "matview list shows those there are; names are case-sensitive"}};
 }
 
+error parts_refused(const relation& view, const error& failed) {
+  return {errc::permission_denied,
+          fmt::format("the parts of {} in the schema matview belong to {}: {}", view.quoted,
+                      view.parts_of_another, failed.what()),
+          {.sqlstate = failed.sqlstate(),
+           .hint = fmt::format("run as {}, or as a member of that role", view.parts_of_another)}};
+}
+
 asio::awaitable<std::optional<relation>> find_relation(pg::connection& on, const identifier& name) {
   const pg::result found = co_await on.query(
-      fmt::format(fmt::runtime(relation_sql), usable_unique_index, is_incremental),
+      fmt::format(fmt::runtime(relation_sql), usable_unique_index, is_incremental, storage_of),
       one_value(name.quoted()));
   if (found.rows() == 0) co_return std::nullopt;
   co_return relation{.quoted = found.string(0, 0),
@@ -113,7 +123,8 @@ asio::awaitable<std::optional<relation>> find_relation(pg::connection& on, const
                      .unique_index = found.boolean(0, 3),
                      .owner = found.string(0, 4),
                      .may_act_as_owner = found.boolean(0, 5),
-                     .incremental = found.boolean(0, 6)};
+                     .incremental = found.boolean(0, 6),
+                     .parts_of_another = found.is_null(0, 7) ? "" : found.string(0, 7)};
 }
 
 std::string_view kind_name(char relkind) noexcept {

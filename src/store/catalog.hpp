@@ -31,6 +31,8 @@ struct relation {
   std::string owner;              ///< The role that owns it.
   bool may_act_as_owner = false;  ///< Whether the current role has the owner's rights.
   bool incremental = false;       ///< An incremental view of this library.
+  /// The role that owns its parts in the schema matview, if the current one may not act as it.
+  std::string parts_of_another = {};
 
   /// Whether it is one of those that this library refreshes.
   [[nodiscard]] bool is_view() const noexcept { return kind == 'm' || incremental; }
@@ -44,6 +46,10 @@ asio::awaitable<std::optional<relation>> find_relation(pg::connection& on, const
 
 /// What to throw where `name` means `found`, which is no view of ours or nothing. Pure.
 [[nodiscard]] error no_such_view(const identifier& name, const std::optional<relation>& found);
+
+/// What to throw where a right was missing on the parts of an incremental view, which belong to
+/// `parts_of_another`. Pure.
+[[nodiscard]] error parts_refused(const relation& view, const error& failed);
 
 /// `a materialized view`, `a table`, ... for a relkind. Pure.
 [[nodiscard]] std::string_view kind_name(char relkind) noexcept;

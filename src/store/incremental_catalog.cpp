@@ -51,7 +51,10 @@ select i.id, c.oid::pg_catalog.int8,
             else false end,
        i.log_limit,
        pg_catalog.floor(extract(epoch from pg_catalog.clock_timestamp() - i.last_refresh))
-         ::pg_catalog.int8
+         ::pg_catalog.int8,
+       case when not pg_catalog.has_table_privilege(c.relowner, i.storage::pg_catalog.oid, 'SELECT')
+            then pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner)) else '' end,
+       i.storage::pg_catalog.text
   from matview.incremental i
   left join pg_catalog.pg_class c on c.oid = i.view::pg_catalog.oid
   left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -107,6 +110,8 @@ incremental_state state_at(const pg::result& from, int row) {
   out.fits = from.boolean(row, 9);
   out.log_limit = from.integer(row, 10);
   if (!from.is_null(row, 11)) out.since_refresh = std::chrono::seconds(from.integer(row, 11));
+  out.shut_out = from.is_null(row, 12) ? "" : from.string(row, 12);
+  out.storage = from.string(row, 13);
   return out;
 }
 

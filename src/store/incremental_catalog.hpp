@@ -37,6 +37,8 @@ struct incremental_state {
   std::string changed_in = {};  ///< The table with most of them, or that was truncated.
   bool truncated = false;
   bool logs_unreadable = false;  ///< Of one at least.
+  std::string storage = {};      ///< The table that it reads, for SQL.
+  std::string shut_out = {};     ///< Its owner, for SQL, if that role may not read the storage.
 };
 
 /// What can be known of incremental views.

@@ -183,6 +183,11 @@ asio::awaitable<convert_report> convert_on(pg::connection& on, identifier name,
                                            convert_options options) {
   const std::optional<store::relation> there = co_await store::find_relation(on, name);
   if (!there || !there->is_view()) throw error(store::no_such_view(name, there));
+  if (!there->parts_of_another.empty()) {
+    throw error(store::parts_refused(
+        *there,
+        {errc::permission_denied, "to convert it is for that role", {.sqlstate = "42501"}}));
+  }
   const store::relation_traits old =
       co_await traits_of(on, std::string(there->quoted), there->incremental);
   check(old, *there, options);

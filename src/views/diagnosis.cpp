@@ -76,6 +76,7 @@ error permission(const attempt& tried, const error& failed,
                    std::move(hint));
   }
   if (!failed.hint().empty()) return failed;
+  if (there && !there->parts_of_another.empty()) return store::parts_refused(*there, failed);
   return changed(failed, errc::permission_denied, failed.what(),
                  tried.what == kind::create
                      ? "the role needs CREATE on the schema and SELECT on what the query reads"

@@ -106,33 +106,42 @@ asio::awaitable<matview_explanation> explain_text(pg::connection& on, text::sele
   co_return out;
 }
 
-asio::awaitable<matview_explanation> explain_view(pg::connection& on, identifier name) {
-  const std::optional<store::relation> there = co_await store::find_relation(on, name);
-  if (!there || !there->is_view()) throw error(store::no_such_view(name, there));
+asio::awaitable<matview_explanation> explain_view(pg::connection& on, store::relation there) {
   const std::string definition =
-      there->incremental ? fmt::format(
-                               "(SELECT definition FROM matview.incremental WHERE view = "
-                               "{}::pg_catalog.regclass)",
-                               text::sql_literal(there->quoted))
-                         : text::sql_literal(there->quoted) + "::pg_catalog.regclass";
+      there.incremental ? fmt::format(
+                              "(SELECT definition FROM matview.incremental WHERE view = "
+                              "{}::pg_catalog.regclass)",
+                              text::sql_literal(there.quoted))
+                        : text::sql_literal(there.quoted) + "::pg_catalog.regclass";
   const auto found =
       co_await on.run(fmt::format("SELECT pg_catalog.pg_get_viewdef({}::pg_catalog.oid), "
                                   "n.nspname || '.' || c.relname FROM pg_catalog.pg_class c JOIN "
                                   "pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
                                   "WHERE c.oid = {}::pg_catalog.regclass",
-                                  definition, text::sql_literal(there->quoted)));
-  if (found.back().is_null(0, 0)) throw error(store::definition_gone(there->quoted));
+                                  definition, text::sql_literal(there.quoted)));
+  if (found.back().is_null(0, 0)) throw error(store::definition_gone(there.quoted));
   const text::select_query query = text::select_query::parse(found.back().text(0, 0));
   matview_explanation out = co_await explain_text(on, query);
   out.view = found.back().string(0, 1);
-  out.kind = there->incremental ? view_kind::incremental : view_kind::native;
+  out.kind = there.incremental ? view_kind::incremental : view_kind::native;
   co_return out;
+}
+
+asio::awaitable<matview_explanation> explain_named(pg::connection& on, identifier name) {
+  const std::optional<store::relation> there = co_await store::find_relation(on, name);
+  if (!there || !there->is_view()) throw error(store::no_such_view(name, there));
+  try {
+    co_return co_await explain_view(on, *there);
+  } catch (const error& failed) {
+    if (failed.sqlstate() != "42501" || there->parts_of_another.empty()) throw;
+    throw error(store::parts_refused(*there, failed));
+  }
 }
 
 asio::awaitable<matview_explanation> explain_anywhere(std::string name, explain_options options) {
   const identifier view = identifier::parse(name);
   session where{std::nullopt, options.database, options.log};
-  const auto work = [&](pg::connection& on) { return explain_view(on, view); };
+  const auto work = [&](pg::connection& on) { return explain_named(on, view); };
   co_return co_await on_session(std::move(where), work);
 }
 

@@ -81,6 +81,13 @@ bool forgotten(const incremental_state& view) {
 std::vector<finding> findings_of(const incremental_state& view) {
   std::vector<finding> out = judge_parts(view);
   if (!out.empty() || view.being_made) return out;
+  if (!view.shut_out.empty()) {
+    out.push_back({severity::error, finding_kind::owner_cannot_refresh, view.quoted,
+                   fmt::format("its owner, {}, may not read the table behind it", view.shut_out),
+                   "a view reads with the rights of its owner: whoever reads it is refused; the "
+                   "next refresh by the role that made it mends it, too",
+                   fmt::format("GRANT SELECT ON {} TO {};", view.storage, view.shut_out)});
+  }
   if (!view.fault.empty()) {
     out.push_back({severity::warning, finding_kind::capture_incomplete, view.quoted,
                    fmt::format("changes of its tables are not captured completely: {}", view.fault),

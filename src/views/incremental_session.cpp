@@ -38,7 +38,12 @@ asio::awaitable<incremental_names> names_of(pg::connection& on, identifier name)
                 {.hint = "this is for incremental views; matview convert NAME --to incremental "
                          "makes it one"});
   }
-  co_return co_await names_of_quoted(on, there->quoted);
+  try {
+    co_return co_await names_of_quoted(on, there->quoted);
+  } catch (const error& failed) {
+    if (failed.sqlstate() != "42501" || there->parts_of_another.empty()) throw;
+    throw error(store::parts_refused(*there, failed));
+  }
 }
 
 asio::awaitable<incremental_names> names_of_quoted(pg::connection& on, std::string quoted) {

@@ -2,6 +2,7 @@
 // refreshes, tables that go. The old contents stay, the error says what to do, and the next refresh
 // is right. Servers that are killed: incremental_crash_test.cpp.
 #include "pg/incremental_fixture.hpp"
+#include <matview/doctor.hpp>
 
 #include <fmt/format.h>
 
@@ -116,6 +117,34 @@ TEST_F(IncrementalFaults, ARightThatIsTakenAwayIsToldAndAGrantMendsIt) {
   EXPECT_EQ(refresh_matview("v", {.database = "role"}).mode, refresh_mode::incremental);
   EXPECT_NE(contents(), before);
   expect_right();
+}
+
+// ALTER VIEW ... OWNER TO gives away the view, not what it is made of.
+TEST_F(IncrementalFaults, TheOwnerOfAViewIsToldWhosePartsItHas) {
+  make_sums();
+  const test_role next(db, "next");
+  db.execute("ALTER VIEW v OWNER TO " + next.name());
+  configure({{"default", db.url()}, {"role", next.url()}});
+  for (const error& refusal : {failure_of([] { refresh_matview("v", {.database = "role"}); }),
+                               failure_of([] { drop_matview("v", {.database = "role"}); })}) {
+    EXPECT_EQ(refusal.code(), errc::permission_denied) << refusal.what();
+    EXPECT_TRUE(contains(refusal.what(), "in the schema matview belong to postgres"))
+        << refusal.what();
+    EXPECT_TRUE(contains(refusal.hint(), "run as postgres")) << refusal.hint();
+  }
+  const auto shut_out = [] {
+    std::vector<finding> out = doctor();
+    std::erase_if(
+        out, [](const finding& one) { return one.kind != finding_kind::owner_cannot_refresh; });
+    return out;
+  };
+  const std::vector<finding> findings = shut_out();
+  ASSERT_EQ(findings.size(), 1U);
+  EXPECT_TRUE(contains(findings[0].mend, "GRANT SELECT ON matview.storage_1 TO "))
+      << findings[0].mend;
+  refresh_matview("v");
+  expect_right();
+  EXPECT_TRUE(shut_out().empty());
 }
 
 TEST_F(IncrementalFaults, ATableOfAnotherOwnerGoesOnBeingCaptured) {

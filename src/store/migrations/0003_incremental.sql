@@ -735,6 +735,21 @@ BEGIN
 END
 $$;
 
+-- A plain view reads with the rights of its owner, which ALTER VIEW ... OWNER TO gives to somebody else.
+CREATE FUNCTION matview.let_owner_read(view regclass, storage regclass) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+  owner oid;
+BEGIN
+  SELECT v.relowner INTO owner FROM pg_class AS v JOIN pg_class AS s ON s.oid = let_owner_read.storage
+   WHERE v.oid = let_owner_read.view AND NOT has_table_privilege(v.relowner, s.oid, 'SELECT')
+     AND pg_has_role(s.relowner, 'USAGE');
+  IF FOUND THEN
+    EXECUTE format('GRANT SELECT ON %s TO %I', storage, pg_get_userbyid(owner));
+  END IF;
+END
+$$;
+
 -- Why a view cannot be refreshed by its changes, as far as its fingerprint and marks tell; NULL: it can. recompile: its
 -- program or its capture does not fit its tables any more.
 CREATE FUNCTION matview.obstacle(view integer, fingerprint text, seen text, watermark pg_snapshot, detached text,
@@ -965,6 +980,7 @@ BEGIN
       IF names IS NOT NULL THEN
         EXECUTE 'LOCK TABLE ' || names || ' IN ACCESS SHARE MODE';
       END IF;
+      PERFORM matview.let_owner_read(v.view, v.storage);
       IF by_changes AND v.watermark IS NOT NULL THEN
         counts := matview.count_changes(logs, conditions, v.watermark, v.watermark_xid, few);
         counted := ROW(v.id, v.watermark_xid, logs);
