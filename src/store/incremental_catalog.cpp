@@ -47,7 +47,8 @@ select i.id, c.oid::pg_catalog.int8,
        d.oid is not null, i.watermark is not null, coalesce(i.detached, ''),
        case when whole.yes then coalesce(matview.capture_fault(i.id), '') else '' end,
        case when whole.yes
-            then i.fingerprint is not distinct from matview.fingerprint(i.id, i.functions, i.rules)
+            then i.fingerprint is not distinct from
+                 matview.fingerprint(i.id, i.functions, i.rules, i.enums)
             else false end,
        i.log_limit,
        pg_catalog.floor(extract(epoch from pg_catalog.clock_timestamp() - i.last_refresh))

@@ -32,11 +32,17 @@ inline constexpr std::chrono::minutes all_waits{10};
   return std::min(longest, first * (1 << (tries - 1)));
 }
 
-/// Whether the same again may succeed, because somebody else was in the way: a lock that was not
-/// granted in time, or a deadlock that the server broke. Pure.
-[[nodiscard]] inline bool others_were_in_the_way(const error& failed) noexcept {
+/// How often it meets that a table changed under it before it says so: a query that fails so each
+/// time is not to be run for minutes.
+inline constexpr int most_serialization_failures = 5;
+
+/// Whether the same again may succeed after `tries` in vain, at least 1, because somebody else was
+/// in the way: a lock that was not granted in time, a deadlock that the server broke, or a change
+/// that came in between. Pure.
+[[nodiscard]] inline bool others_were_in_the_way(const error& failed, int tries) noexcept {
   return failed.connection_usable() &&
-         (failed.code() == errc::lock_timeout || failed.sqlstate() == "40P01");
+         (failed.code() == errc::lock_timeout || failed.sqlstate() == "40P01" ||
+          (failed.sqlstate() == "40001" && tries < most_serialization_failures));
 }
 
 /// Runs `work(tries)`, an awaitable, until it succeeds, fails for another reason than others being
@@ -53,7 +59,7 @@ auto patiently(std::chrono::steady_clock::time_point until, Work work)
     }
     ++tries;
     const auto pause = pause_after(tries);
-    if (!others_were_in_the_way(*failure) || std::chrono::steady_clock::now() + pause >= until) {
+    if (!others_were_in_the_way(*failure, tries) || std::chrono::steady_clock::now() + pause >= until) {
       throw error(*failure);
     }
     asio::steady_timer timer(co_await asio::this_coro::executor, pause);

@@ -5,6 +5,7 @@
 #include "views/incremental_session.hpp"
 #include "views/one_refresh.hpp"
 #include "views/operation.hpp"
+#include "views/refresh.hpp"
 #include "views/session.hpp"
 #include <matview/identifier.hpp>
 #include <matview/incremental.hpp>
@@ -12,6 +13,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <set>
 #include <string>
@@ -154,6 +156,7 @@ asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
   } else {
     wanted = co_await those_named(on, names);
   }
+  const auto began = std::chrono::steady_clock::now();
   std::size_t failures = 0;
   std::size_t recompiled = 0;
   for (;;) {
@@ -182,8 +185,12 @@ asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
     if (failure) {
       // Another refresh of one of them came first (40001), or a deadlock was broken.
       const bool again = failure->sqlstate() == "40001" || failure->sqlstate() == "40P01";
-      if (!again || ++failures == tries) throw error(*failure);
-      continue;
+      if (again && ++failures < tries) continue;
+      for (const std::string& one : wanted) {
+        co_await record_failure(on, std::string(one), options, *failure,
+                                static_cast<int>(failures), began);
+      }
+      throw error(*failure);
     }
     if (++recompiled > wanted.size() + tries) {
       throw error(errc::server_error, unfit + " is being changed");

@@ -3,6 +3,7 @@
 // is right. Servers that are killed: incremental_crash_test.cpp.
 #include "pg/incremental_fixture.hpp"
 #include <matview/doctor.hpp>
+#include <matview/history.hpp>
 
 #include <fmt/format.h>
 
@@ -37,7 +38,7 @@ class IncrementalFaults : public incremental_test {
   std::string contents(const std::string& view = "v") {
     return db.query_one("SELECT string_agg(q::text, ' ' ORDER BY q) FROM " + view + " AS q");
   }
-  std::string storage() { return db.query_one("SELECT storage FROM matview.incremental"); }
+  std::string storage() { return db.query_one("SELECT min(storage::text) FROM matview.incremental"); }
 
   // For each statement, or row, that changes the storage.
   void hook_storage(const char* when, const char* each, const std::string& body) {
@@ -351,6 +352,37 @@ TEST_F(IncrementalFaults, DroppedWithCascadeItTakesThoseMadeFromItAlong) {
   EXPECT_TRUE(exists("broken")) << "it has nothing to do with it";
   EXPECT_EQ(count("matview.incremental"), "1");
   EXPECT_EQ(count("pg_trigger WHERE NOT tgisinternal AND tgrelid = 'r'::regclass"), "0");
+}
+
+TEST_F(IncrementalFaults, WhatFailsTogetherIsInTheHistoryOfEach) {
+  make_sums();
+  make("w", "SELECT id, 1 / a AS share FROM s WHERE a > 0");
+  db.execute("DELETE FROM r WHERE id < 50; UPDATE s SET a = 3 WHERE id = 1");
+  hook_storage("BEFORE", "STATEMENT", "RAISE EXCEPTION 'no';");
+  const error refusal = failure_of([] { static_cast<void>(refresh_together({})); });
+  EXPECT_TRUE(contains(refusal.what(), "no")) << refusal.what();
+  for (const char* const view : {"v", "w"}) {
+    const std::vector<refresh_record> history = list_history({.view = view});
+    ASSERT_FALSE(history.empty());
+    EXPECT_EQ(history[0].outcome, history_outcome::failed) << view;
+    EXPECT_TRUE(contains(history[0].error, "no")) << history[0].error;
+  }
+}
+
+// As when a partition is attached in its middle.
+TEST_F(IncrementalFaults, AChangeThatComesInBetweenIsTriedAgain) {
+  make_sums();
+  db.execute(
+      "CREATE SEQUENCE tried;"
+      "DELETE FROM r WHERE id < 50");
+  hook_storage("BEFORE", "STATEMENT",
+               "IF nextval('public.tried') < 3 THEN RAISE EXCEPTION 'meanwhile' USING ERRCODE = "
+               "'40001'; END IF;");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  expect_right();
+  db.execute("SELECT setval('tried', 1); DELETE FROM r WHERE id < 60");
+  db.execute("ALTER SEQUENCE tried INCREMENT -1 MINVALUE -1000");
+  EXPECT_EQ(failure_of([] { refresh_matview("v"); }).sqlstate(), "40001");
 }
 
 TEST_F(IncrementalFaults, ReportsHowLargeItIsAlsoWhenRefreshedTogether) {

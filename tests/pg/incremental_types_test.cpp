@@ -3,6 +3,7 @@
 
 #include "pg/incremental_fixture.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <stdexcept>
@@ -103,6 +104,45 @@ TEST_F(IncrementalTypes, LabelsThatAreRenamedAreNoticed) {
   EXPECT_EQ(db.query_one("SELECT name || n FROM v"), "rot1");
   db.execute("INSERT INTO t VALUES (3, 'green')");
   refresh("v");
+}
+
+// Wherever they stand: an element of an array, below a domain, a part of a row, an end of a range.
+TEST_F(IncrementalTypes, LabelsInsideOfOtherTypesAreNoticed) {
+  db.execute(
+      "CREATE TYPE color AS ENUM ('red', 'green'); CREATE DOMAIN paint AS color; CREATE TYPE coat "
+      "AS (c color, n int); CREATE TYPE colors AS RANGE (subtype = color)");
+  int number = 0;
+  for (const char* const type : {"color[]", "paint", "coat", "colors"}) {
+    const std::string table = fmt::format("t{}", ++number);
+    const std::string view = fmt::format("v{}", number);
+    const std::string label = number % 2 == 0 ? "green" : "red";
+    db.execute(fmt::format(
+        "CREATE TABLE {} (id int PRIMARY KEY, e {}); INSERT INTO {} SELECT i, CASE '{}' WHEN "
+        "'color[]' THEN '{{{}}}' WHEN 'paint' THEN '{}' WHEN 'coat' THEN '({},1)' ELSE '[{},]' "
+        "END::{} FROM generate_series(1, 3) i",
+        table, type, table, type, label, label, label, label, type));
+    create(view, fmt::format("SELECT id, e::text AS shown FROM {}", table));
+    db.execute(
+        fmt::format("ALTER TYPE color RENAME VALUE '{0}' TO '{0}2'; DELETE FROM {1} WHERE "
+                    "id = 1",
+                    label, table));
+    refresh_matview(view);
+    expect_right(view);
+    db.execute(fmt::format("ALTER TYPE color RENAME VALUE '{0}2' TO '{0}'", label));
+  }
+}
+
+TEST_F(IncrementalTypes, WhatAFunctionWithABodyOfSqlCallsIsNoticed) {
+  db.execute(
+      "CREATE FUNCTION inner_one(i int) RETURNS int LANGUAGE sql IMMUTABLE RETURN i + 1;"
+      "CREATE FUNCTION outer_one(i int) RETURNS int LANGUAGE sql IMMUTABLE RETURN inner_one(i) * "
+      "2; CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2), (3)");
+  create("v", "SELECT id, outer_one(id) AS n FROM t");
+  db.execute(
+      "CREATE OR REPLACE FUNCTION inner_one(i int) RETURNS int LANGUAGE sql IMMUTABLE RETURN i + "
+      "5; DELETE FROM t WHERE id = 1");
+  refresh_matview("v");
+  expect_right("v");
 }
 
 TEST_F(IncrementalTypes, TheFunctionsOfAnAggregateAreNoticed) {

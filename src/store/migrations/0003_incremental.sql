@@ -32,8 +32,9 @@ CREATE TABLE matview.incremental (
   watermark_xid xid8,                        -- the transaction that wrote watermark
   fingerprint  text,                         -- without its second part: capture was not complete when it was filled,
                                              -- or it was not filled yet
-  functions    oid[],                        -- what the definition calls and the rules it reads through, when it was
-  rules        oid[],                        -- last filled: looking them up would cost more than all the rest
+  functions    oid[],                        -- what the definition calls, the rules it reads through and the enums
+  rules        oid[],                        -- among its types, when it was last filled: looking them up would cost
+  enums        oid[],                        -- more than all the rest
   detached     text,                         -- why changes are not kept for it any more
   full_seconds float8,                       -- moving averages
   rows_per_second float8,
@@ -89,9 +90,10 @@ BEGIN
 END
 $$;
 
--- User functions that a view calls (its operators' too), and the rules of it and of all views it reads, by oid.
-CREATE FUNCTION matview.dependencies(definition oid, OUT functions oid[], OUT rules oid[]) LANGUAGE sql STABLE
-  SET search_path = pg_catalog, pg_temp AS $$
+-- User functions that a view calls (its operators' too, and what functions with a body of SQL call), the rules of it and
+-- of all views it reads, and the enums among the types of the columns it reads, by oid.
+CREATE FUNCTION matview.dependencies(definition oid, OUT functions oid[], OUT rules oid[], OUT enums oid[])
+  LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH RECURSIVE v (rel, rule) AS (
     SELECT r.ev_class, r.oid FROM pg_rewrite AS r WHERE r.ev_class = definition
     UNION
@@ -101,23 +103,41 @@ CREATE FUNCTION matview.dependencies(definition oid, OUT functions oid[], OUT ru
       JOIN pg_class AS c ON c.oid = d.refobjid AND c.relkind = 'v'
       JOIN pg_rewrite AS r ON r.ev_class = c.oid),
   u AS (
-    SELECT DISTINCT d.refclassid, d.refobjid FROM v
-      JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = v.rule)
-  SELECT ARRAY(SELECT u.refobjid FROM u WHERE u.refclassid = 'pg_proc'::regclass
-               UNION SELECT f.f::oid FROM u JOIN pg_aggregate AS a ON a.aggfnoid::oid = u.refobjid,
-                            unnest(ARRAY[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn,
-                              a.aggmfinalfn]) AS f (f)
-                      WHERE u.refclassid = 'pg_proc'::regclass AND f.f::oid <> 0
-               UNION SELECT o.oprcode::oid FROM u JOIN pg_operator AS o ON o.oid = u.refobjid
-                WHERE u.refclassid = 'pg_operator'::regclass ORDER BY 1),
-         ARRAY(SELECT v.rule FROM v ORDER BY 1)
+    SELECT DISTINCT d.refclassid, d.refobjid, d.refobjsubid FROM v
+      JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = v.rule),
+  f (oid) AS (
+    SELECT u.refobjid FROM u WHERE u.refclassid = 'pg_proc'::regclass
+    UNION
+    SELECT o.oprcode::oid FROM u JOIN pg_operator AS o ON o.oid = u.refobjid
+     WHERE u.refclassid = 'pg_operator'::regclass
+    UNION
+    SELECT x.oid FROM f, LATERAL (
+      SELECT d.refobjid FROM pg_depend AS d
+       WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_proc'::regclass
+      UNION ALL
+      SELECT p.p::oid FROM pg_aggregate AS a, unnest(ARRAY[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn,
+        a.aggminvtransfn, a.aggmfinalfn]) AS p (p) WHERE a.aggfnoid::oid = f.oid AND p.p::oid <> 0) AS x (oid)),
+  t (oid) AS (
+    SELECT u.refobjid FROM u WHERE u.refclassid = 'pg_type'::regclass
+    UNION
+    SELECT a.atttypid FROM u JOIN pg_attribute AS a ON a.attrelid = u.refobjid AND a.attnum = u.refobjsubid
+     WHERE u.refclassid = 'pg_class'::regclass
+    UNION
+    SELECT x.oid FROM t JOIN pg_type AS y ON y.oid = t.oid, LATERAL (
+      SELECT y.typelem UNION ALL SELECT y.typbasetype
+      UNION ALL SELECT a.atttypid FROM pg_attribute AS a WHERE y.typtype = 'c' AND a.attrelid = y.typrelid
+      UNION ALL SELECT r.rngsubtype FROM pg_range AS r WHERE y.oid IN (r.rngtypid, r.rngmultitypid)) AS x (oid)
+     WHERE x.oid <> 0)
+  SELECT ARRAY(SELECT f.oid FROM f ORDER BY 1), ARRAY(SELECT v.rule FROM v ORDER BY 1),
+         ARRAY(SELECT y.oid FROM t JOIN pg_type AS y ON y.oid = t.oid WHERE y.typtype = 'e' ORDER BY 1)
 $$;
 
 -- Two parts, "structure:state". When the structure differs the program may not fit any more and has to be compiled
 -- anew; when only the state differs it fits, but what the log holds is not all that happened.
 -- xmin of a catalog row tells that it was changed and changed back, and survives VACUUM FREEZE. Nothing in here may
 -- depend on settings of the session: the next one that compares has others.
-CREATE FUNCTION matview.fingerprint(view integer, functions oid[] DEFAULT NULL, rules oid[] DEFAULT NULL) RETURNS text
+CREATE FUNCTION matview.fingerprint(view integer, functions oid[] DEFAULT NULL, rules oid[] DEFAULT NULL,
+    enums oid[] DEFAULT NULL) RETURNS text
   LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_variable
 DECLARE
@@ -129,10 +149,10 @@ DECLARE
   structure text;
   state text;
 BEGIN
-  IF functions IS NULL OR rules IS NULL THEN
-    SELECT i.functions, i.rules INTO functions, rules FROM matview.incremental AS i WHERE i.id = view;
-    IF functions IS NULL OR rules IS NULL THEN
-      SELECT d.functions, d.rules INTO functions, rules
+  IF functions IS NULL THEN
+    SELECT i.functions, i.rules, i.enums INTO functions, rules, enums FROM matview.incremental AS i WHERE i.id = view;
+    IF functions IS NULL THEN
+      SELECT d.functions, d.rules, d.enums INTO functions, rules, enums
         FROM matview.incremental AS i, matview.dependencies(i.definition) AS d WHERE i.id = view;
     END IF;
   END IF;
@@ -158,9 +178,7 @@ BEGIN
     LEFT JOIN LATERAL (
       SELECT string_agg(concat_ws(',', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation,
                a.attgenerated, a.attnotnull), ';' ORDER BY a.attnum) AS columns,
-             -- So is what was computed with an enum's labels before they were renamed.
-             string_agg(a.xmin::text || coalesce((SELECT string_agg(e.xmin::text, '-' ORDER BY e.oid) FROM pg_enum AS e
-               WHERE e.enumtypid = a.atttypid), ''), ',' ORDER BY a.attnum) AS touched
+             string_agg(a.xmin::text, ',' ORDER BY a.attnum) AS touched
         FROM pg_attribute AS a WHERE a.attrelid = l.base AND a.attnum > 0 AND a.attname = ANY (c.columns)) AS a ON true
    WHERE c.view = fingerprint.view;
   IF parents THEN
@@ -170,6 +188,8 @@ BEGIN
     members := bases;
   END IF;
   SELECT concat_ws('|', touched, members::text,
+           -- What was computed with an enum's labels before they were renamed is stored.
+           (SELECT string_agg(e.xmin::text, ';' ORDER BY e.oid) FROM pg_enum AS e WHERE e.enumtypid = ANY (enums)),
            string_agg(concat_ws(',', t.oid, t.xmin, t.tgenabled), ';' ORDER BY t.oid))
     INTO state FROM pg_trigger AS t WHERE t.tgrelid = ANY (members) AND starts_with(t.tgname, 'matview_');
   -- After a crash an unlogged table is empty, and no trigger says so.
@@ -593,11 +613,11 @@ $$;
 
 -- What was found out before a statement holds for it only if this is still the same after it: neither ATTACH PARTITION
 -- nor DISABLE TRIGGER keep to its snapshot or wait for its locks.
-CREATE FUNCTION matview.need_fingerprint(v matview.incremental, functions oid[], rules oid[], seen text) RETURNS void
+CREATE FUNCTION matview.need_unchanged(seen text, now_seen text, view regclass) RETURNS void
   LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF matview.fingerprint(v.id, need_fingerprint.functions, need_fingerprint.rules) <> seen THEN
-    RAISE EXCEPTION 'a table of % was changed while it was refreshed', v.view
+  IF now_seen <> seen THEN
+    RAISE EXCEPTION 'a table of % was changed while it was refreshed', view
       USING ERRCODE = '40001', HINT = 'Try again.';
   END IF;
 END
@@ -858,7 +878,7 @@ DECLARE
   rows bigint;
 BEGIN
   SELECT d.* INTO deps FROM matview.dependencies(v.definition) AS d;
-  seen := matview.fingerprint(v.id, deps.functions, deps.rules);
+  seen := matview.fingerprint(v.id, deps.functions, deps.rules, deps.enums);
   fault := matview.capture_fault(v.id);
   -- Nobody can have read a log since the database was restored, so all that is in it is of no use, and can do harm:
   -- its xids will be those of other transactions one day.
@@ -882,10 +902,10 @@ BEGIN
     EXECUTE format('DROP TABLE pg_temp.matview_fresh_%s', v.id);
   END IF;
   seconds := extract(epoch FROM clock_timestamp() - started);
-  PERFORM matview.need_fingerprint(v, deps.functions, deps.rules, seen);
+  PERFORM matview.need_unchanged(seen, matview.fingerprint(v.id, deps.functions, deps.rules, deps.enums), v.view);
   UPDATE matview.incremental AS i
      SET fingerprint = CASE WHEN fault IS NULL THEN seen ELSE split_part(seen, ':', 1) || ':' END,
-         functions = deps.functions, rules = deps.rules, detached = NULL,
+         functions = deps.functions, rules = deps.rules, enums = deps.enums, detached = NULL,
          full_seconds = coalesce(0.7 * i.full_seconds, 0.7 * seconds) + 0.3 * seconds,
          -- Seldom enough that all these refreshes together take no more than 1.2 times as long as full ones, even if
          -- each such hope is in vain.
@@ -991,7 +1011,7 @@ BEGIN
       END IF;
     END IF;
 
-    seen := matview.fingerprint(v.id, v.functions, v.rules);
+    seen := matview.fingerprint(v.id, v.functions, v.rules, v.enums);
     SELECT o.because, o.recompile INTO because, recompile
       FROM matview.obstacle(v.id, v.fingerprint, seen, v.watermark, v.detached, logs, wish) AS o;
     IF because IS NOT NULL OR NOT by_changes THEN
@@ -1070,7 +1090,7 @@ BEGIN
     mode := 'incremental';
     reason := format('%s %s changed in %s', log_rows, CASE log_rows WHEN 1 THEN 'row was' ELSE 'rows were' END,
       (SELECT string_agg(b::text, ', ') FROM unnest(bases, counts) AS u (b, n) WHERE n > 0));
-    PERFORM matview.need_fingerprint(v, v.functions, v.rules, seen);
+    PERFORM matview.need_unchanged(seen, matview.fingerprint(v.id, v.functions, v.rules, v.enums), view);
     -- Few rows tell of the overhead, not of the rows.
     IF log_rows >= few THEN
       UPDATE matview.incremental AS i
