@@ -7,8 +7,10 @@
 #include <functional>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace matview::incremental {
@@ -32,6 +34,19 @@ class arena final {
 
   /// An array of nodes as the structures hold it.
   [[nodiscard]] node** array(const std::vector<node*>& items);
+
+  /// A value, or an array of values, that needs no destructor.
+  template <class T>
+  [[nodiscard]] const T* keep(const T& value) {
+    return keep(std::vector<T>{value}).data();
+  }
+  template <class T>
+  [[nodiscard]] std::span<const T> keep(const std::vector<T>& values) {
+    static_assert(std::is_trivially_destructible_v<T>);
+    T* out = static_cast<T*>(allocate(sizeof(T) * values.size()));
+    std::uninitialized_copy(values.begin(), values.end(), out);
+    return {out, values.size()};
+  }
 
   template <class T>
   [[nodiscard]] T* make(void (*init)(T*)) {
