@@ -1,6 +1,8 @@
 #include "incremental/affected_keys.hpp"
 
+#include "incremental/derive.hpp"
 #include "incremental/key_graph.hpp"
+#include "incremental/properties.hpp"
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -98,7 +100,7 @@ class planner final {
   // A table that stands where no graph looks, in a subquery in VALUES or below a function in FROM,
   // would have no part in any piece: its changes would be passed by.
   void require_all_vertices() const {
-    for (const std::string& alias : scans_in(in_, query_)) {
+    for (const std::string& alias : scans_in(*derive(in_, query_))) {
       const bool there = std::any_of(graphs_.begin(), graphs_.end(), [&](const key_graph& graph) {
         return std::ranges::find(graph.vertices(), alias) != graph.vertices().end();
       });
@@ -128,7 +130,7 @@ class planner final {
       }
       return;
     }
-    if (const auto deciding = deciding_expressions(in_, query_)) {
+    if (const auto deciding = deciding_expressions(in_, *derive(in_, query_))) {
       for (node* one : *deciding) add_candidate(one, graph.output());
       return;
     }
@@ -213,7 +215,8 @@ class planner final {
   // The finer the key, the fewer rows are made anew: more columns; else the larger table.
   double worth(const choice& one) const {
     const scan* root = in_.query.scan_of(one.found.front().root);
-    const bool grouped = deciding_expressions(in_, query_).has_value() || is_set_operation(query_);
+    const bool grouped =
+        deciding_expressions(in_, *derive(in_, query_)).has_value() || is_set_operation(query_);
     return (grouped ? 1e15 * static_cast<double>(one.members.size()) : 0) +
            (root->table->primary_key.empty() ? 0 : 1) + root->table->rows;
   }
@@ -323,7 +326,7 @@ class planner final {
     const PgQuery__SubLink* sub = graph.sub_link_of(vertex);
     if (sub != nullptr && is_uncorrelated(select_of(sub->subselect))) {
       std::vector<std::string> tables;
-      for (const std::string& alias : scans_in(in_, select_of(sub->subselect))) {
+      for (const std::string& alias : scans_in(*derive(in_, select_of(sub->subselect)))) {
         const store::table_facts& read = *in_.query.scan_of(alias)->table;
         std::string name = read.schema + "." + read.name;
         if (std::find(tables.begin(), tables.end(), name) == tables.end()) {

@@ -32,27 +32,6 @@ struct query_context {
 
 /// Whether it groups: by GROUP BY, HAVING or an aggregate in its targets.
 [[nodiscard]] bool groups(const query_context& in, const select_statement* query);
-[[nodiscard]] bool has_windows(const select_statement* query);
-
-/// The first part of a query that keeps it from being linear, as one writes it: `LEFT JOIN`,
-/// `EXISTS`, `GROUP BY in a subquery`. Nothing if it is linear.
-[[nodiscard]] std::optional<std::string> nonlinear_part(const query_context& in,
-                                                        const select_statement* query);
-
-/// The same of its FROM and WHERE alone.
-[[nodiscard]] std::optional<std::string> nonlinear_core(const query_context& in,
-                                                        const select_statement* query);
-
-/// Whether the change of its rows is the sum of the changes of its tables: filters, projections,
-/// inner joins, UNION ALL and functions in FROM, at any depth.
-[[nodiscard]] inline bool is_linear(const query_context& in, const select_statement* query) {
-  return !nonlinear_part(in, query);
-}
-
-/// The aliases of the tables in its FROM, at any depth, subqueries in expressions included.
-[[nodiscard]] std::vector<std::string> scans_in(const query_context& in,
-                                                const select_statement* query);
-
 /// A copy without targets, grouping, ORDER BY and LIMIT: FROM and WHERE.
 [[nodiscard]] select_statement* core_of(const query_context& in, const select_statement* query);
 
@@ -60,19 +39,9 @@ struct query_context {
 [[nodiscard]] select_statement* without_order(const query_context& in,
                                               const select_statement* query);
 
-/// The expressions of GROUP BY, without grouping sets; what depends on a grouped primary key
-/// (PostgreSQL lets such columns stand ungrouped) is among them.
-[[nodiscard]] std::vector<node*> group_expressions(const query_context& in,
-                                                   const select_statement* query);
-[[nodiscard]] bool has_grouping_sets(const select_statement* query);
-
 /// Each grouping set as indexes into `expressions`, which it fills.
 [[nodiscard]] std::vector<std::vector<std::size_t>> grouping_sets(const select_statement* query,
                                                                   std::vector<node*>& expressions);
-
-/// Whether the expression can never be NULL: a NOT NULL column that no outer join makes NULL.
-[[nodiscard]] bool never_null(const query_context& in, const select_statement* query,
-                              const node* expression);
 
 /// The column of a table that the expression is, if it is just that.
 [[nodiscard]] const store::column_facts* table_column(const query_context& in,

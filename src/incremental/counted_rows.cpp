@@ -1,6 +1,8 @@
 #include "incremental/counted_rows.hpp"
 
+#include "incremental/derive.hpp"
 #include "incremental/explanation.hpp"
+#include "incremental/properties.hpp"
 #include "incremental/replaced_rows.hpp"
 #include "incremental/residue.hpp"
 #include "incremental/unique_rows.hpp"
@@ -48,8 +50,8 @@ class counted_rows final {
     for (std::size_t i = 0; i < storage.keys.size(); ++i) {
       const bool target = only != nullptr && i < only->n_target_list;
       storage.traits.push_back(
-          {.nullable =
-               !target || !never_null(draft_.in, only, res_target(only->target_list[i])->val),
+          {.nullable = !target || !never_null(draft_.in, *derive(draft_.in, only),
+                                              res_target(only->target_list[i])->val),
            .fixed = draft_.input.facts.output[i].fixed_size,
            .array = is_array(draft_.input.facts.output[i].type)});
     }
@@ -112,7 +114,7 @@ class counted_rows final {
     select_statement* all = copy(draft_.memory, query);
     all->n_distinct_clause = 0;
     all->n_sort_clause = 0;
-    return is_linear(draft_.in, all);
+    return is_linear(*derive(draft_.in, all));
   }
 
   void add_branches(const select_statement* query, std::size_t leaf) {
@@ -128,7 +130,7 @@ class counted_rows final {
   // counted.
   std::optional<std::string> counted_formula(const select_statement* query) {
     if (query->limit_count != nullptr || query->limit_offset != nullptr) return std::nullopt;
-    if (is_linear(draft_.in, query)) {
+    if (is_linear(*derive(draft_.in, query))) {
       add_branches(query, ++leaves_);
       return fmt::format("s.__mv_n{}", leaves_);
     }

@@ -1,5 +1,7 @@
 #include "incremental/explanation.hpp"
 
+#include "incremental/derive.hpp"
+#include "incremental/properties.hpp"
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -85,7 +87,7 @@ std::string not_counted_because(const query_context& in, const select_statement*
   const bool plain_distinct =
       is_distinct(rows) && rows->distinct_clause[0]->node_case == PG_QUERY__NODE__NODE__NOT_SET;
   if (plain_distinct) rows->n_distinct_clause = 0;
-  return nonlinear_part(in, rows).value_or("");
+  return nonlinear_part(*derive(in, rows)).value_or("");
 }
 
 std::vector<explained_part> explained_tables(const query_context& in,
@@ -93,7 +95,7 @@ std::vector<explained_part> explained_tables(const query_context& in,
                                              const std::vector<const select_statement*>& queries) {
   std::set<const store::table_facts*> joined;
   for (const select_statement* query : queries) {
-    const texts scans = scans_in(in, query);
+    const texts scans = scans_in(*derive(in, query));
     for (const std::string& one : scans) {
       if (scans.size() > 1) joined.insert(in.query.scan_of(one)->table);
     }

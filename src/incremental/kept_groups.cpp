@@ -2,7 +2,9 @@
 
 #include "incremental/affected_keys.hpp"
 #include "incremental/aggregates.hpp"
+#include "incremental/derive.hpp"
 #include "incremental/explanation.hpp"
+#include "incremental/properties.hpp"
 #include "incremental/replaced_rows.hpp"
 #include "incremental/residue.hpp"
 #include <fmt/format.h>
@@ -45,7 +47,7 @@ class kept_groups final {
       replace_by_keys(draft_, "the groups", "because " + by.why_not);
       return;
     }
-    const std::optional<std::string> nonlinear = nonlinear_core(draft_.in, draft_.top);
+    const std::optional<std::string> nonlinear = nonlinear_core(*derive(draft_.in, draft_.top));
     const bool choice = nonlinear && !by.keys.empty() && by.sets.empty();
     if (choice && !draft_.input.coarse_groups && try_groups_by_keys(*nonlinear)) return;
     if (!nonlinear) {
@@ -65,10 +67,10 @@ class kept_groups final {
  private:
   grouping read_groups() {
     grouping out;
-    if (has_grouping_sets(draft_.top)) {
+    if (has_grouping_sets(*derive(draft_.in, draft_.top))) {
       out.sets = grouping_sets(draft_.top, out.keys);
     } else {
-      out.keys = group_expressions(draft_.in, draft_.top);
+      out.keys = group_expressions(draft_.in, *derive(draft_.in, draft_.top));
     }
     const auto read = [&](node* expression) {
       for (node* call : aggregates_in(draft_.in, expression)) {
@@ -87,7 +89,8 @@ class kept_groups final {
     for (std::size_t i = 0; i < draft_.query.tree->n_sort_clause; ++i) {
       read(draft_.query.tree->sort_clause[i]->sort_by->node);
     }
-    if (has_windows(draft_.top)) out.why_not = "a window function goes over the groups";
+    if (has_windows(*derive(draft_.in, draft_.top)))
+      out.why_not = "a window function goes over the groups";
     return out;
   }
 
@@ -111,7 +114,8 @@ class kept_groups final {
       const std::string name = output_name(by.keys[i]);
       out.keys.push_back(name.empty() ? fmt::format("__mv_g{}", i + 1) : name);
       out.traits.push_back(
-          {.nullable = !by.sets.empty() || !never_null(draft_.in, draft_.top, by.keys[i]),
+          {.nullable = !by.sets.empty() ||
+                       !never_null(draft_.in, *derive(draft_.in, draft_.top), by.keys[i]),
            .fixed = known[i].fixed_size,
            .array = is_array(known[i].type)});
     }
@@ -140,7 +144,8 @@ class kept_groups final {
   // Whether a number is never NULL: none of PostgreSQL's own operators by these names makes NULL of
   // what is not.
   bool is_never_null(const node* number) const {
-    if (column_ref(number) != nullptr) return never_null(draft_.in, draft_.top, number);
+    if (column_ref(number) != nullptr)
+      return never_null(draft_.in, *derive(draft_.in, draft_.top), number);
     if (number->node_case == PG_QUERY__NODE__NODE_A_CONST) return number->a_const->isnull == 0;
     if (number->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) {
       const node* constant = number->type_cast->arg;

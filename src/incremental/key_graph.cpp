@@ -1,6 +1,7 @@
 #include "incremental/key_graph.hpp"
 
-#include "incremental/refusal.hpp"
+#include "incremental/derive.hpp"
+#include "incremental/properties.hpp"
 
 #include <algorithm>
 #include <string_view>
@@ -39,73 +40,7 @@ std::set<std::string> joined(std::set<std::string> left, const std::set<std::str
   return left;
 }
 
-std::vector<node*> both_have(const std::vector<node*>& left, const std::vector<node*>& right) {
-  std::vector<node*> out;
-  for (node* one : left) {
-    if (std::any_of(right.begin(), right.end(), [&](const node* o) { return same(o, one); })) {
-      out.push_back(one);
-    }
-  }
-  return out;
-}
-
-std::vector<node*> partition_of(const select_statement* query, const PgQuery__WindowDef* window) {
-  std::vector<node*> out(window->partition_clause,
-                         window->partition_clause + window->n_partition_clause);
-  const std::string_view other =
-      std::string_view(window->refname).empty() ? window->name : window->refname;
-  if (!out.empty() || other.empty()) return out;
-  for (std::size_t i = 0; i < query->n_window_clause; ++i) {
-    const PgQuery__WindowDef* named = query->window_clause[i]->window_def;
-    if (other == named->name && named != window) return partition_of(query, named);
-  }
-  return out;
-}
-
 }  // namespace
-
-std::optional<std::vector<node*>> deciding_expressions(const query_context& in,
-                                                       const select_statement* query) {
-  std::optional<std::vector<node*>> out;
-  const auto restrict_to = [&](std::vector<node*> allowed) {
-    out = out ? both_have(*out, allowed) : std::move(allowed);
-  };
-  if (groups(in, query)) {
-    if (has_grouping_sets(query)) {
-      restrict_to({});
-    } else {
-      restrict_to(group_expressions(in, query));
-    }
-  }
-  const auto restrict_to_windows = [&](node* expression) {
-    for (const PgQuery__FuncCall* call : windows_in(expression)) {
-      const std::vector<node*> partition = partition_of(query, call->over);
-      if (partition.empty()) {
-        throw not_incremental(construct::window_without_partition, "a window function");
-      }
-      restrict_to(partition);
-    }
-  };
-  for (std::size_t i = 0; i < query->n_target_list; ++i) {
-    restrict_to_windows(res_target(query->target_list[i])->val);
-  }
-  // By which DISTINCT ON chooses.
-  for (std::size_t i = 0; i < query->n_sort_clause; ++i) {
-    restrict_to_windows(query->sort_clause[i]->sort_by->node);
-  }
-  // DISTINCT is a list with one empty item, DISTINCT ON one with expressions.
-  if (query->n_distinct_clause > 0 &&
-      query->distinct_clause[0]->node_case != PG_QUERY__NODE__NODE__NOT_SET) {
-    restrict_to({query->distinct_clause, query->distinct_clause + query->n_distinct_clause});
-  } else if (query->n_distinct_clause > 0) {
-    std::vector<node*> shown;
-    for (std::size_t i = 0; i < query->n_target_list; ++i) {
-      shown.push_back(res_target(query->target_list[i])->val);
-    }
-    restrict_to(shown);
-  }
-  return out;
-}
 
 key_graph::key_graph(const query_context& in, const select_statement* query,
                      std::vector<int>& branches)
@@ -152,7 +87,7 @@ std::vector<followed_column> key_graph::add_query(const select_statement* query,
   // An aggregate yields its row without any row below; of a set operation no branch is needed for
   // sure.
   const bool from_nothing =
-      groups(in_, query) && (query->n_group_clause == 0 || has_grouping_sets(query));
+      groups(in_, query) && (query->n_group_clause == 0 || has_grouping_sets(*derive(in_, query)));
   if (from_nothing) needed_by.clear();
   const std::size_t before = vertices_.size();
   std::vector<followed_column> out =
@@ -199,7 +134,7 @@ std::vector<followed_column> key_graph::add_block(const select_statement* query,
   below(query->n_sort_clause, query->sort_clause);
   if (query->having_clause != nullptr) add_sub_links(query->having_clause, {});
   std::vector<followed_column> out;
-  const std::optional<std::vector<node*>> allowed = deciding_expressions(in_, query);
+  const std::optional<std::vector<node*>> allowed = deciding_expressions(in_, *derive(in_, query));
   for (std::size_t i = 0; i < query->n_target_list; ++i) {
     const PgQuery__ResTarget* target = res_target(query->target_list[i]);
     const bool free =

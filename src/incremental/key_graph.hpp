@@ -124,9 +124,4 @@ class key_graph final {
   std::set<std::string> behind_null_;
 };
 
-/// The expressions of GROUP BY, PARTITION BY and DISTINCT ON by which a key of this SELECT has to
-/// go: all of them allow what is in the answer. Nothing if there are none.
-[[nodiscard]] std::optional<std::vector<node*>> deciding_expressions(const query_context& in,
-                                                                     const select_statement* query);
-
 }  // namespace matview::incremental

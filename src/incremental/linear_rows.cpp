@@ -1,5 +1,7 @@
 #include "incremental/linear_rows.hpp"
 
+#include "incremental/derive.hpp"
+#include "incremental/properties.hpp"
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -88,7 +90,7 @@ class substitution final {
   }
 
   [[nodiscard]] bool touched(const select_statement* query) const {
-    const std::vector<std::string> scans = scans_in(in_, query);
+    const std::vector<std::string> scans = scans_in(*derive(in_, query));
     return std::any_of(scans.begin(), scans.end(),
                        [this](const std::string& one) { return changed_.contains(one); });
   }
@@ -114,7 +116,7 @@ std::vector<piece> changed_rows(const query_context& in, const select_statement*
                                 const std::map<std::int64_t, int>& bits,
                                 const std::map<std::int64_t, int>& logs, int most) {
   std::vector<piece> out;
-  const std::vector<std::string> scans = scans_in(in, query);
+  const std::vector<std::string> scans = scans_in(*derive(in, query));
   const auto with_weight = [&](select_statement* tree, const std::string& weight) {
     append(in.memory, tree->n_target_list, tree->target_list,
            make_target(in.memory, parse_expression(in.memory, weight), "w"));
@@ -147,7 +149,7 @@ int most_tables(const query_context& in, const std::vector<const select_statemen
   for (int most = 4; most > 1; --most) {
     std::uint64_t pieces = 0;
     for (const select_statement* query : queries) {
-      const std::vector<std::string> scans = scans_in(in, query);
+      const std::vector<std::string> scans = scans_in(*derive(in, query));
       std::map<std::int64_t, int> bits;
       for (const std::string& one : scans) {
         bits.emplace(in.query.scan_of(one)->table->oid, static_cast<int>(bits.size()));

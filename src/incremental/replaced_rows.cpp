@@ -2,7 +2,9 @@
 
 #include <matview/error.hpp>
 
+#include "incremental/derive.hpp"
 #include "incremental/explanation.hpp"
+#include "incremental/properties.hpp"
 #include "incremental/residue.hpp"
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -47,8 +49,8 @@ replaced_storage key_storage(draft& to, select_statement* query, const key_plan&
           construct::type_without_hash,
           fmt::format("{} ({})", key == nullptr ? facts->name : print(key), facts->type), name);
     }
-    const bool never =
-        plan.expressions[i] != nullptr && never_null(to.in, query, plan.expressions[i]);
+    const bool never = plan.expressions[i] != nullptr &&
+                       never_null(to.in, *derive(to.in, query), plan.expressions[i]);
     out.traits.push_back(
         {.nullable = !never, .fixed = facts->fixed_size, .array = is_array(facts->type)});
     out.types.push_back(facts->type);

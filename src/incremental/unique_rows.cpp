@@ -1,5 +1,8 @@
 #include "incremental/unique_rows.hpp"
 
+#include "incremental/derive.hpp"
+#include "incremental/properties.hpp"
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -43,7 +46,7 @@ class dependencies final {
   dependencies(const query_context& in, const select_statement* query) : in_(in) {
     for (std::size_t i = 0; i < query->n_from_clause; ++i) add_joins(query->from_clause[i]);
     add_equalities(query->where_clause);
-    for (const std::string& alias : scans_in(in, query)) {
+    for (const std::string& alias : scans_in(*derive(in, query))) {
       scans_[alias] = &in.query.scan_of(alias)->table->primary_key;
     }
   }

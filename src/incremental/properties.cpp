@@ -1,0 +1,261 @@
+#include "incremental/properties.hpp"
+
+#include "incremental/refusal.hpp"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+namespace matview::incremental {
+
+namespace {
+
+// As one writes it, if the expression has one.
+std::optional<std::string> sub_link_in(const node* expression) {
+  std::optional<std::string> out;
+  walk(expression, [&](ProtobufCMessage* message) {
+    const auto* sub = as<PgQuery__SubLink>(message, pg_query__sub_link__descriptor);
+    if (sub == nullptr) return !out.has_value();
+    switch (sub->sub_link_type) {
+      case PG_QUERY__SUB_LINK_TYPE__EXISTS_SUBLINK:
+        out = "EXISTS";
+        break;
+      case PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK:
+        out = sub->n_oper_name == 0 || string_of(sub->oper_name[sub->n_oper_name - 1]) == "="
+                  ? "IN (SELECT ...)"
+                  : "ANY (SELECT ...)";
+        break;
+      case PG_QUERY__SUB_LINK_TYPE__ALL_SUBLINK:
+        out = "ALL (SELECT ...)";
+        break;
+      default:
+        out = "a subquery in an expression";
+    }
+    return false;
+  });
+  return out;
+}
+
+std::optional<std::string> subquery_beside(const relation* of) {
+  if (of == nullptr) return std::nullopt;
+  for (const expression& one : of->expressions) {
+    if (!one.subqueries.empty()) return sub_link_in(one.tree);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> nonlinear_from(const relation& item) {
+  switch (item.kind) {
+    case relation_kind::left_join:
+      return "LEFT JOIN";
+    case relation_kind::right_join:
+      return "RIGHT JOIN";
+    case relation_kind::full_join:
+      return "FULL JOIN";
+    case relation_kind::inner_join:
+      if (auto left = nonlinear_from(*item.input)) return left;
+      if (auto right = nonlinear_from(*item.right)) return right;
+      return subquery_beside(&item);
+    case relation_kind::rename: {
+      constexpr std::string_view inside = " in a subquery";
+      std::optional<std::string> out = nonlinear_part(*item.input);
+      if (out && !out->ends_with(inside)) *out += inside;
+      return out;
+    }
+    default:
+      return subquery_beside(&item);
+  }
+}
+
+void add_scans(const relation& of, std::vector<std::string>& to) {
+  const auto beside = [&] {
+    for (const expression& one : of.expressions) {
+      for (const dependent_join& sub : one.subqueries) add_scans(*sub.query, to);
+    }
+  };
+  const bool before_from =
+      of.kind == relation_kind::project || of.kind == relation_kind::distinct_on;
+  if (of.kind == relation_kind::scan) to.emplace_back(of.alias);
+  if (before_from) beside();
+  if (of.input != nullptr) add_scans(*of.input, to);
+  if (of.right != nullptr) add_scans(*of.right, to);
+  if (!before_from) beside();
+}
+
+}  // namespace
+
+std::optional<std::string> nonlinear_core(const relation& query) {
+  const select_parts parts = parts_of(query);
+  for (const relation* one : {parts.where, parts.project, parts.aggregate}) {
+    if (auto out = subquery_beside(one)) return out;
+  }
+  return nonlinear_from(*parts.from);
+}
+
+std::optional<std::string> nonlinear_part(const relation& query) {
+  const select_parts parts = parts_of(query);
+  if (parts.limit != nullptr) return "LIMIT";
+  if (parts.from->kind == relation_kind::intersection) return "INTERSECT";
+  if (parts.from->kind == relation_kind::difference) return "EXCEPT";
+  if (parts.from->kind == relation_kind::set_union) {
+    if (!parts.from->all) return "UNION";
+    auto left = nonlinear_part(*parts.from->input);
+    return left ? left : nonlinear_part(*parts.from->right);
+  }
+  if (parts.distinct != nullptr) {
+    return parts.distinct->kind == relation_kind::distinct ? "DISTINCT" : "DISTINCT ON";
+  }
+  if (parts.aggregate != nullptr) {
+    return parts.aggregate->expressions.empty() ? "an aggregate" : "GROUP BY";
+  }
+  if (has_windows(query)) return "a window function";
+  return nonlinear_core(query);
+}
+
+bool groups(const relation& query) {
+  return parts_of(query).aggregate != nullptr;
+}
+
+bool has_windows(const relation& query) {
+  const select_parts parts = parts_of(query);
+  return (parts.window != nullptr && !parts.window->partitions.empty()) ||
+         (parts.sort != nullptr && !parts.sort->partitions.empty());
+}
+
+bool has_grouping_sets(const relation& query) {
+  const relation* aggregate = parts_of(query).aggregate;
+  return aggregate != nullptr &&
+         std::ranges::any_of(aggregate->expressions, [](const expression& item) {
+           return item.tree->node_case == PG_QUERY__NODE__NODE_GROUPING_SET;
+         });
+}
+
+std::vector<std::string> scans_in(const relation& query) {
+  std::vector<std::string> out;
+  add_scans(query, out);
+  return out;
+}
+
+std::vector<node*> group_expressions(const query_context& in, const relation& query) {
+  std::vector<node*> out;
+  const auto is_known = [&out](const node* expression) {
+    return std::ranges::any_of(out, [&](const node* one) { return same(one, expression); });
+  };
+  const auto add = [&](node* expression) {
+    if (!is_known(expression)) out.push_back(expression);
+  };
+  const select_parts parts = parts_of(query);
+  if (parts.aggregate == nullptr) return out;
+  for (const expression& one : parts.aggregate->expressions) add(one.tree);
+  // What is left ungrouped outside of aggregates is determined by the others.
+  const auto ungrouped = [&](const node* expression) {
+    node* rest = copy(in.memory, expression);
+    replace(rest, [&](node* at) -> node* {
+      const PgQuery__FuncCall* call = func_call(at);
+      if (is_known(at) || (call != nullptr && is_aggregate(call, in.facts)) ||
+          sub_link(at) != nullptr) {
+        return parse_expression(in.memory, "NULL");
+      }
+      if (column_ref(at) != nullptr) add(copy(in.memory, at));
+      return at;
+    });
+  };
+  if (out.empty() || has_grouping_sets(query)) return out;
+  for (const expression& one : parts.project->expressions) ungrouped(res_target(one.tree)->val);
+  if (parts.having != nullptr) ungrouped(parts.having->condition);
+  return out;
+}
+
+namespace {
+
+std::vector<node*> both_have(const std::vector<node*>& left, const std::vector<node*>& right) {
+  std::vector<node*> out;
+  for (node* one : left) {
+    if (std::ranges::any_of(right, [&](const node* o) { return same(o, one); })) {
+      out.push_back(one);
+    }
+  }
+  return out;
+}
+
+std::vector<node*> shown_by(const relation& distinct) {
+  std::vector<node*> out;
+  if (distinct.kind == relation_kind::distinct_on) {
+    for (const expression& one : distinct.expressions) out.push_back(one.tree);
+  } else {
+    for (const expression& one : distinct.input->expressions) {
+      out.push_back(res_target(one.tree)->val);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::optional<std::vector<node*>> deciding_expressions(const query_context& in,
+                                                       const relation& query) {
+  std::optional<std::vector<node*>> out;
+  const auto restrict_to = [&](std::vector<node*> allowed) {
+    out = out ? both_have(*out, allowed) : std::move(allowed);
+  };
+  const select_parts parts = parts_of(query);
+  if (parts.aggregate != nullptr) {
+    restrict_to(has_grouping_sets(query) ? std::vector<node*>() : group_expressions(in, query));
+  }
+  // DISTINCT ON chooses by what ORDER BY computes.
+  for (const relation* one : {parts.window, parts.sort}) {
+    if (one == nullptr) continue;
+    for (const std::span<node* const> partition : one->partitions) {
+      if (partition.empty()) {
+        throw not_incremental(construct::window_without_partition, "a window function");
+      }
+      restrict_to({partition.begin(), partition.end()});
+    }
+  }
+  if (parts.distinct != nullptr) restrict_to(shown_by(*parts.distinct));
+  return out;
+}
+
+namespace {
+
+// What an alias stands for in FROM.
+struct named_item {
+  const relation* item = nullptr;
+  bool nulled = false;  // An outer join makes it NULL where it finds nothing.
+};
+
+named_item named(const relation& from, std::string_view alias) {
+  if (!is_join(from)) return {from.alias == alias ? &from : nullptr};
+  const bool full = from.kind == relation_kind::full_join;
+  named_item out = named(*from.input, alias);
+  if (out.item != nullptr) {
+    out.nulled = out.nulled || full || from.kind == relation_kind::right_join;
+    return out;
+  }
+  out = named(*from.right, alias);
+  out.nulled = out.nulled || full || from.kind == relation_kind::left_join;
+  return out;
+}
+
+}  // namespace
+
+bool never_null(const query_context& in, const relation& query, const node* expression) {
+  const PgQuery__ColumnRef* column = column_ref(expression);
+  if (column == nullptr) return false;
+  const named_item source = named(*parts_of(query).from, string_of(column->fields[0]));
+  if (source.item == nullptr || source.nulled) return false;
+  if (source.item->kind == relation_kind::rename) {
+    const relation& inner = *source.item->input;
+    const relation* project = parts_of(inner).project;
+    if (project == nullptr || has_grouping_sets(inner)) return false;
+    for (const incremental::expression& one : project->expressions) {
+      const PgQuery__ResTarget* target = res_target(one.tree);
+      if (string_of(column->fields[1]) == target->name) return never_null(in, inner, target->val);
+    }
+    return false;
+  }
+  const store::column_facts* facts = table_column(in, expression);
+  return facts != nullptr && facts->not_null;
+}
+
+}  // namespace matview::incremental

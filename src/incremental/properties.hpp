@@ -1,0 +1,50 @@
+#pragma once
+
+#include "incremental/algebra.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace matview::incremental {
+
+// What can be said of a relation by looking at it.
+
+/// The first part of a query that keeps it from being linear, as one writes it: `LEFT JOIN`,
+/// `EXISTS`, `GROUP BY in a subquery`. Nothing if it is linear.
+[[nodiscard]] std::optional<std::string> nonlinear_part(const relation& query);
+
+/// The same of its FROM and WHERE alone, and of the subqueries beside its grouping.
+[[nodiscard]] std::optional<std::string> nonlinear_core(const relation& query);
+
+/// Whether the change of its rows is the sum of the changes of its tables: filters, projections,
+/// inner joins, UNION ALL and functions in FROM, at any depth.
+[[nodiscard]] inline bool is_linear(const relation& query) {
+  return !nonlinear_part(query);
+}
+
+/// Whether it groups: by GROUP BY, HAVING or an aggregate among its targets.
+[[nodiscard]] bool groups(const relation& query);
+[[nodiscard]] bool has_windows(const relation& query);
+[[nodiscard]] bool has_grouping_sets(const relation& query);
+
+/// The aliases of its tables, at any depth, those of subqueries in expressions included, in the
+/// order of the text.
+[[nodiscard]] std::vector<std::string> scans_in(const relation& query);
+
+/// The expressions of GROUP BY, without grouping sets; what depends on a grouped primary key
+/// (PostgreSQL lets such columns stand ungrouped) is among them.
+[[nodiscard]] std::vector<node*> group_expressions(const query_context& in, const relation& query);
+
+/// The expressions of GROUP BY, PARTITION BY and DISTINCT ON by which a key of this SELECT has to
+/// go: all of them allow what is in the answer. Nothing if there are none.
+/// @throws not_incremental for a window function without PARTITION BY.
+[[nodiscard]] std::optional<std::vector<node*>> deciding_expressions(const query_context& in,
+                                                                     const relation& query);
+
+/// Whether an expression of this SELECT can never be NULL: a NOT NULL column that no outer join
+/// makes NULL.
+[[nodiscard]] bool never_null(const query_context& in, const relation& query,
+                              const node* expression);
+
+}  // namespace matview::incremental
