@@ -5,6 +5,7 @@
 #include "incremental/draft.hpp"
 #include "incremental/explanation.hpp"
 #include "incremental/kept_groups.hpp"
+#include "incremental/properties.hpp"
 #include "incremental/replaced_rows.hpp"
 #include "incremental/resolve.hpp"
 
@@ -16,10 +17,10 @@ namespace {
 
 compiled_view compiled(const compile_input& input) {
   draft of(input);
-  if (!is_set_operation(of.top) && of.top->n_values_lists == 0 && groups(of.in, of.top)) {
+  if (groups(*of.unordered)) {
     keep_groups(of);
   } else if (!count_rows(of)) {
-    replace_by_keys(of, "the rows", "because of " + not_counted_because(of.in, of.top));
+    replace_by_keys(of, "the rows", "because of " + not_counted_because(*of.unordered));
   }
   of.out.parts = without_repetition(of.out.parts);
   return std::move(of.out);

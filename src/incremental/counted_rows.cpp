@@ -22,7 +22,7 @@ using texts = std::vector<std::string>;
 
 class counted_rows final {
  public:
-  explicit counted_rows(draft& to) : draft_(to), formula_(counted_formula(to.top)) {}
+  explicit counted_rows(draft& to) : draft_(to), formula_(counted_formula(*to.unordered)) {}
   counted_rows(const counted_rows&) = delete;
   counted_rows& operator=(const counted_rows&) = delete;
 
@@ -46,25 +46,25 @@ class counted_rows final {
       storage.keys.push_back(column.name);
       storage.types.push_back(column.type);
     }
-    const select_statement* only = branches_.size() == 1 ? branches_.front().query : nullptr;
+    const relation* only = branches_.size() == 1 ? branches_.front().rows : nullptr;
+    const auto shown = only == nullptr ? std::span<const expression>() : targets_of(*only);
     for (std::size_t i = 0; i < storage.keys.size(); ++i) {
-      const bool target = only != nullptr && i < only->n_target_list;
-      storage.traits.push_back(
-          {.nullable = !target || !never_null(draft_.in, *derive(draft_.in, only),
-                                              res_target(only->target_list[i])->val),
-           .fixed = draft_.input.facts.output[i].fixed_size,
-           .array = is_array(draft_.input.facts.output[i].type)});
+      const bool never =
+          i < shown.size() && never_null(draft_.in, *only, res_target(shown[i].tree)->val);
+      storage.traits.push_back({.nullable = !never,
+                                .fixed = draft_.input.facts.output[i].fixed_size,
+                                .array = is_array(draft_.input.facts.output[i].type)});
     }
     for (std::size_t i = 0; i < order.hidden.size(); ++i) {
       storage.keys.push_back(fmt::format("__mv_o{}", i + 1));
       storage.traits.push_back({});
     }
     const auto identity =
-        only == nullptr || is_set_ ? std::nullopt : identifying_targets(draft_.in, only);
+        only == nullptr || is_set_ ? std::nullopt : identifying_targets(draft_.in, *only);
     const bool unique = identity.has_value();
     draft_.out.mechanism = "L";
     draft_.out.unique_rows = unique || is_set_;
-    std::vector<const select_statement*> queries;
+    std::vector<const relation*> queries;
     for (const branch& one : branches_) queries.push_back(counted_branch(one, order));
     if (identity) {
       identified_storage rows{
@@ -94,7 +94,7 @@ class counted_rows final {
                 : "each different row is kept once, with the number of its copies"});
     if (leaves_ > 1 || is_set_) {
       draft_.out.parts.insert(draft_.out.parts.begin(),
-                              {counted_operations(draft_.top), "residue",
+                              {counted_operations(*draft_.unordered), "residue",
                                "decided by the counters when the view is read"});
     }
     draft_.explain_residue(nullptr, "rows");
@@ -102,54 +102,49 @@ class counted_rows final {
 
  private:
   struct branch {
-    const select_statement* query;
+    const relation* rows;  // Without DISTINCT and ORDER BY.
     std::size_t leaf;
   };
 
-  bool is_distinct_of_linear(const select_statement* query) {
-    if (is_set_operation(query) || query->n_distinct_clause == 0 || query->n_values_lists > 0 ||
-        query->distinct_clause[0]->node_case != PG_QUERY__NODE__NODE__NOT_SET) {
-      return false;
+  void add_branches(const relation& query, std::size_t leaf) {
+    const select_parts parts = parts_of(query);
+    if (is_set_operation(*parts.from)) {
+      add_branches(*parts.from->input, leaf);
+      add_branches(*parts.from->right, leaf);
+    } else {
+      branches_.push_back({parts.project != nullptr ? parts.project : parts.from, leaf});
     }
-    select_statement* all = copy(draft_.memory, query);
-    all->n_distinct_clause = 0;
-    all->n_sort_clause = 0;
-    return is_linear(*derive(draft_.in, all));
-  }
-
-  void add_branches(const select_statement* query, std::size_t leaf) {
-    if (!is_set_operation(query)) {
-      branches_.push_back({query, leaf});
-      return;
-    }
-    add_branches(query->larg, leaf);
-    add_branches(query->rarg, leaf);
   }
 
   // How often a row is in the result, by the counters of the branches; nothing if this cannot be
   // counted.
-  std::optional<std::string> counted_formula(const select_statement* query) {
-    if (query->limit_count != nullptr || query->limit_offset != nullptr) return std::nullopt;
-    if (is_linear(*derive(draft_.in, query))) {
+  std::optional<std::string> counted_formula(const relation& query) {
+    const select_parts parts = parts_of(query);
+    if (parts.limit != nullptr) return std::nullopt;
+    if (is_linear(query)) {
       add_branches(query, ++leaves_);
       return fmt::format("s.__mv_n{}", leaves_);
     }
-    if (is_distinct_of_linear(query)) {
-      branches_.push_back({query, ++leaves_});
+    if (parts.distinct != nullptr && parts.distinct->kind == relation_kind::distinct &&
+        is_linear(*parts.project)) {
+      branches_.push_back({parts.project, ++leaves_});
       is_set_ = true;
       return fmt::format("least(s.__mv_n{}, 1)", leaves_);
     }
-    if (!is_set_operation(query)) return std::nullopt;
-    const auto left = counted_formula(query->larg);
-    const auto right = left ? counted_formula(query->rarg) : std::nullopt;
+    return is_set_operation(*parts.from) ? counted_formula_of_both(*parts.from) : std::nullopt;
+  }
+
+  std::optional<std::string> counted_formula_of_both(const relation& operation) {
+    const auto left = counted_formula(*operation.input);
+    const auto right = left ? counted_formula(*operation.right) : std::nullopt;
     if (!right) return std::nullopt;
-    const bool all = query->all != 0;
+    const bool all = operation.all;
     is_set_ = !all;
-    switch (query->op) {
-      case PG_QUERY__SET_OPERATION__SETOP_UNION:
+    switch (operation.kind) {
+      case relation_kind::set_union:
         return all ? fmt::format("({} + {})", *left, *right)
                    : fmt::format("least({} + {}, 1)", *left, *right);
-      case PG_QUERY__SET_OPERATION__SETOP_INTERSECT:
+      case relation_kind::intersection:
         return all ? fmt::format("least({}, {})", *left, *right)
                    : fmt::format("least({}, {}, 1)", *left, *right);
       default:
@@ -158,37 +153,35 @@ class counted_rows final {
     }
   }
 
+  static std::span<const expression> targets_of(const relation& rows) {
+    return rows.kind == relation_kind::project ? rows.expressions : std::span<const expression>();
+  }
+
   static std::string told_apart(const texts& columns, const std::vector<std::size_t>& identity) {
     texts names;
     for (const std::size_t place : identity) names.push_back(quoted(columns[place]));
     return fmt::format("primary keys tell it from all others, here by {}", fmt::join(names, ", "));
   }
 
-  select_statement* counted_branch(const branch& one, const residue_order& order) {
-    select_statement* out = without_order(draft_.in, one.query);
-    out->n_distinct_clause = 0;
-    if (out->n_values_lists > 0) return values_branch(out, one.leaf);
-    for (std::size_t i = 0; i < out->n_target_list; ++i) {
-      res_target(out->target_list[i])->name = draft_.memory.text(fmt::format("k{}", i + 1));
-    }
-    for (node* hidden : order.hidden) {
-      append(draft_.memory, out->n_target_list, out->target_list,
-             make_target(draft_.memory, copy(draft_.memory, hidden),
-                         fmt::format("k{}", out->n_target_list + 1)));
-    }
-    draft_.add_leaf(out, one.leaf);
-    return out;
+  const relation* counted_branch(const branch& one, const residue_order& order) {
+    if (one.rows->kind == relation_kind::values) return values_branch(*one.rows, one.leaf);
+    std::vector<node*> targets;
+    const auto add = [&](node* value) {
+      targets.push_back(make_target(draft_.memory, value, fmt::format("k{}", targets.size() + 1)));
+    };
+    for (const expression& target : one.rows->expressions) add(res_target(target.tree)->val);
+    for (node* hidden : order.hidden) add(hidden);
+    return draft_.with_leaf(*projected(draft_.in, *one.rows->input, targets), one.leaf);
   }
 
-  select_statement* values_branch(select_statement* values, std::size_t leaf) {
+  const relation* values_branch(const relation& values, std::size_t leaf) {
     texts columns;
-    const std::size_t count = values->values_lists[0]->list->n_items;
+    const std::size_t count = values.expressions.front().tree->list->n_items;
     for (std::size_t i = 1; i <= count; ++i) columns.push_back(fmt::format("k{}", i));
-    select_statement* out = parse_query(
-        draft_.memory,
-        fmt::format("SELECT {0} FROM ({1}) AS v({0})", fmt::join(columns, ", "), print(values)));
-    draft_.add_leaf(out, leaf);
-    return out;
+    const std::string text =
+        fmt::format("SELECT {0} FROM ({1}) AS v({0})", fmt::join(columns, ", "),
+                    print(statement_of(draft_.memory, values)));
+    return draft_.with_leaf(*derive(draft_.in, parse_query(draft_.memory, text)), leaf);
   }
 
   draft& draft_;

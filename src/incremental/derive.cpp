@@ -240,4 +240,45 @@ std::vector<expression> derive_conjuncts(const query_context& in, node* conditio
   return derivation(in).conjuncts_of(condition, must_hold);
 }
 
+const relation* projected(const query_context& in, const relation& input,
+                          const std::vector<node*>& targets) {
+  std::vector<expression> shown;
+  for (node* one : targets) shown.push_back(derive_expression(in, one));
+  return in.memory.keep(relation{
+      .kind = relation_kind::project, .input = &input, .expressions = in.memory.keep(shown)});
+}
+
+namespace {
+
+// A target of a projection under another name; what it computes, and its subqueries, are shared.
+expression named(const query_context& in, const expression& target, std::string_view name) {
+  return {make_target(in.memory, res_target(target.tree)->val, name), target.subqueries};
+}
+
+const relation* with_expressions(const query_context& in, const relation& of,
+                                 const std::vector<expression>& those) {
+  relation out = of;
+  out.expressions = in.memory.keep(those);
+  return in.memory.keep(out);
+}
+
+}  // namespace
+
+const relation* with_target(const query_context& in, const relation& select, node* value,
+                            std::string_view name) {
+  std::vector<expression> targets(select.expressions.begin(), select.expressions.end());
+  targets.push_back(derive_expression(in, make_target(in.memory, value, name)));
+  return with_expressions(in, select, targets);
+}
+
+const relation* named_as(const query_context& in, const relation& select, const relation& first) {
+  const relation* names = parts_of(first).project;
+  if (names == nullptr) return &select;
+  std::vector<expression> targets(select.expressions.begin(), select.expressions.end());
+  for (std::size_t i = 0; i < targets.size() && i < names->expressions.size(); ++i) {
+    targets[i] = named(in, targets[i], res_target(names->expressions[i].tree)->name);
+  }
+  return with_expressions(in, select, targets);
+}
+
 }  // namespace matview::incremental

@@ -15,4 +15,16 @@ namespace matview::incremental {
 [[nodiscard]] std::vector<expression> derive_conjuncts(const query_context& in, node* condition,
                                                        bool must_hold);
 
+/// A SELECT of these targets over `input`.
+[[nodiscard]] const relation* projected(const query_context& in, const relation& input,
+                                        const std::vector<node*>& targets);
+
+/// `select`, a projection, with one target more.
+[[nodiscard]] const relation* with_target(const query_context& in, const relation& select,
+                                          node* value, std::string_view name);
+
+/// `select`, a projection, with the column names of `first`, as far as that has any.
+[[nodiscard]] const relation* named_as(const query_context& in, const relation& select,
+                                       const relation& first);
+
 }  // namespace matview::incremental

@@ -1,6 +1,7 @@
 #include "incremental/draft.hpp"
 
 #include "incremental/captured.hpp"
+#include "incremental/derive.hpp"
 #include "incremental/explanation.hpp"
 #include "incremental/linear_rows.hpp"
 #include "incremental/notes.hpp"
@@ -34,6 +35,7 @@ draft::draft(const compile_input& from)
     logs[oid] = log == input.parts.logs.end() ? static_cast<int>(i) + 1 : log->second;
   }
   top = without_order(in, query.tree);
+  unordered = derive(in, top);
 }
 
 const std::vector<store::column_facts>& draft::types_of(const std::string& of) const {
@@ -42,29 +44,28 @@ const std::vector<store::column_facts>& draft::types_of(const std::string& of) c
   return known->second;
 }
 
-void draft::add_leaf(select_statement* to, std::size_t leaf) {
-  append(memory, to->n_target_list, to->target_list,
-         make_target(memory, parse_expression(memory, fmt::format("{}::int", leaf)), "leaf"));
+const relation* draft::with_leaf(const relation& of, std::size_t leaf) const {
+  return with_target(in, of, parse_expression(in.memory, fmt::format("{}::int", leaf)), "leaf");
 }
 
 // The pieces of section 1; the rows themselves.
-std::string draft::read_changes(const std::vector<const select_statement*>& queries) {
-  texts rows;
-  for (const select_statement* one : queries) rows.push_back(print(one));
+std::string draft::read_changes(const std::vector<const relation*>& queries) {
+  texts all;
+  for (const relation* one : queries) all.push_back(print(statement_of(memory, *one)));
   out.max_tables = most_tables(in, queries);
-  for (const select_statement* one : queries) {
-    for (piece& of_one : changed_rows(in, one, 1, bits, logs, out.max_tables)) {
+  for (const relation* one : queries) {
+    for (piece& of_one : changed_rows(in, *one, 1, bits, logs, out.max_tables)) {
       out.pieces.push_back(std::move(of_one));
     }
   }
   const auto tables = explained_tables(in, out.tables, queries);
   out.parts.insert(out.parts.end(), tables.begin(), tables.end());
   fill_by(replace_all(input.parts.storage, fresh_rows(input.parts.source), "gone", "added"));
-  return fmt::format("{}", fmt::join(rows, " UNION ALL "));
+  return fmt::format("{}", fmt::join(all, " UNION ALL "));
 }
 
-void draft::maintain(const keyed_storage& storage,
-                     const std::vector<const select_statement*>& queries, std::string_view always) {
+void draft::maintain(const keyed_storage& storage, const std::vector<const relation*>& queries,
+                     std::string_view always) {
   std::string rows = read_changes(queries);
   rows += always;
   out.source = storage_source(storage, rows);
@@ -74,7 +75,7 @@ void draft::maintain(const keyed_storage& storage,
 }
 
 void draft::maintain(const identified_storage& storage,
-                     const std::vector<const select_statement*>& queries) {
+                     const std::vector<const relation*>& queries) {
   const std::string rows = read_changes(queries);
   out.source = storage_source(storage, rows);
   out.diff = keyed_diff(storage, input.parts);

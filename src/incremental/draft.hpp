@@ -1,6 +1,6 @@
 #pragma once
 
-#include "incremental/blocks.hpp"
+#include "incremental/algebra.hpp"
 #include "incremental/compile.hpp"
 #include "incremental/resolve.hpp"
 #include "incremental/statement.hpp"
@@ -30,15 +30,14 @@ class draft final {
   /// @throws unknown_types
   [[nodiscard]] const std::vector<store::column_facts>& types_of(const std::string& of) const;
 
-  /// Names the counter that the rows of `to` belong to.
-  void add_leaf(select_statement* to, std::size_t leaf);
+  /// `rows`, a projection, with the counter that they belong to.
+  [[nodiscard]] const relation* with_leaf(const relation& rows, std::size_t leaf) const;
 
   /// Maintains a storage by mechanism L: it holds the rows of `queries` together. `always` is what
   /// else is in it, and never changes.
-  void maintain(const keyed_storage& storage, const std::vector<const select_statement*>& queries,
+  void maintain(const keyed_storage& storage, const std::vector<const relation*>& queries,
                 std::string_view always);
-  void maintain(const identified_storage& storage,
-                const std::vector<const select_statement*>& queries);
+  void maintain(const identified_storage& storage, const std::vector<const relation*>& queries);
 
   /// The statements that apply changes and fill anew, of WITH items.
   void apply_by(const std::string& items);
@@ -55,13 +54,14 @@ class draft final {
   arena memory;
   resolved_query query;
   query_context in;
-  std::map<std::int64_t, int> bits;  ///< By a table's oid: its bit in masks.
-  std::map<std::int64_t, int> logs;  ///< The same: the number of its log.
-  select_statement* top = nullptr;   ///< The query without ORDER BY and LIMIT.
+  std::map<std::int64_t, int> bits;     ///< By a table's oid: its bit in masks.
+  std::map<std::int64_t, int> logs;     ///< The same: the number of its log.
+  select_statement* top = nullptr;      ///< The query without ORDER BY and LIMIT.
+  const relation* unordered = nullptr;  ///< The same as a relation.
   compiled_view out = {};
 
  private:
-  std::string read_changes(const std::vector<const select_statement*>& queries);
+  std::string read_changes(const std::vector<const relation*>& queries);
   void add_index(const std::string& on, std::string_view unique, bool hashed,
                  const std::vector<std::string>& columns);
 };

@@ -1,6 +1,5 @@
 #include "incremental/explanation.hpp"
 
-#include "incremental/derive.hpp"
 #include "incremental/properties.hpp"
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -34,17 +33,18 @@ bool has_expressions(const query_context& in, const select_statement* grouped) {
                      });
 }
 
-void add_operations(const select_statement* query, texts& to) {
-  if (!is_set_operation(query)) {
-    if (is_distinct(query)) add_once(to, "DISTINCT");
+void add_operations(const relation& query, texts& to) {
+  const select_parts parts = parts_of(query);
+  if (!is_set_operation(*parts.from)) {
+    if (parts.distinct != nullptr) add_once(to, "DISTINCT");
     return;
   }
-  std::string name = query->op == PG_QUERY__SET_OPERATION__SETOP_UNION       ? "UNION"
-                     : query->op == PG_QUERY__SET_OPERATION__SETOP_INTERSECT ? "INTERSECT"
-                                                                             : "EXCEPT";
-  add_once(to, query->all != 0 ? name + " ALL" : name);
-  add_operations(query->larg, to);
-  add_operations(query->rarg, to);
+  std::string name = parts.from->kind == relation_kind::set_union      ? "UNION"
+                     : parts.from->kind == relation_kind::intersection ? "INTERSECT"
+                                                                       : "EXCEPT";
+  add_once(to, parts.from->all ? name + " ALL" : name);
+  add_operations(*parts.from->input, to);
+  add_operations(*parts.from->right, to);
 }
 
 }  // namespace
@@ -69,33 +69,31 @@ std::vector<explained_part> explained_residue(const query_context& in,
                        limited ? "; what is beyond LIMIT is stored, too" : "")}};
 }
 
-std::string counted_operations(const select_statement* query) {
+std::string counted_operations(const relation& query) {
   texts out;
   add_operations(query, out);
   return fmt::format("{}", fmt::join(out, ", "));
 }
 
-std::string not_counted_because(const query_context& in, const select_statement* query) {
-  if (is_set_operation(query)) {
-    if (query->limit_count != nullptr || query->limit_offset != nullptr) return "LIMIT";
-    std::string left = not_counted_because(in, query->larg);
-    return left.empty() ? not_counted_because(in, query->rarg) : left;
+std::string not_counted_because(const relation& query) {
+  const select_parts parts = parts_of(query);
+  if (parts.limit != nullptr) return "LIMIT";
+  if (is_set_operation(*parts.from)) {
+    std::string left = not_counted_because(*parts.from->input);
+    return left.empty() ? not_counted_because(*parts.from->right) : left;
   }
-  select_statement* rows = without_order(in, query);
-  rows->limit_count = query->limit_count;
-  rows->limit_offset = query->limit_offset;
-  const bool plain_distinct =
-      is_distinct(rows) && rows->distinct_clause[0]->node_case == PG_QUERY__NODE__NODE__NOT_SET;
-  if (plain_distinct) rows->n_distinct_clause = 0;
-  return nonlinear_part(*derive(in, rows)).value_or("");
+  const relation* rows = parts.distinct != nullptr ? parts.distinct : parts.project;
+  if (rows == nullptr) rows = parts.from;
+  if (rows->kind == relation_kind::distinct) rows = rows->input;
+  return nonlinear_part(*rows).value_or("");
 }
 
 std::vector<explained_part> explained_tables(const query_context& in,
                                              const std::vector<captured_table>& tables,
-                                             const std::vector<const select_statement*>& queries) {
+                                             const std::vector<const relation*>& queries) {
   std::set<const store::table_facts*> joined;
-  for (const select_statement* query : queries) {
-    const texts scans = scans_in(*derive(in, query));
+  for (const relation* query : queries) {
+    const texts scans = scans_in(*query);
     for (const std::string& one : scans) {
       if (scans.size() > 1) joined.insert(in.query.scan_of(one)->table);
     }

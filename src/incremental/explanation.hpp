@@ -1,7 +1,7 @@
 #pragma once
 
 #include "incremental/affected_keys.hpp"
-#include "incremental/blocks.hpp"
+#include "incremental/algebra.hpp"
 #include "incremental/program.hpp"
 
 #include <cstddef>
@@ -20,16 +20,15 @@ namespace matview::incremental {
                                                             const std::string& stored);
 
 /// `UNION ALL, EXCEPT`: of the operations and DISTINCT that counters decide.
-[[nodiscard]] std::string counted_operations(const select_statement* query);
+[[nodiscard]] std::string counted_operations(const relation& query);
 
 /// Why the rows of a query cannot be counted: the part of it that is in the way, as one writes it.
-[[nodiscard]] std::string not_counted_because(const query_context& in,
-                                              const select_statement* query);
+[[nodiscard]] std::string not_counted_because(const relation& query);
 
 /// The tables of linear queries.
 [[nodiscard]] std::vector<explained_part> explained_tables(
     const query_context& in, const std::vector<captured_table>& tables,
-    const std::vector<const select_statement*>& queries);
+    const std::vector<const relation*>& queries);
 
 /// How keys are found, one part for each table.
 [[nodiscard]] std::vector<explained_part> explained_paths(const std::vector<key_path>& paths);

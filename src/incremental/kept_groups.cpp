@@ -52,9 +52,9 @@ class kept_groups final {
     if (choice && !draft_.input.coarse_groups && try_groups_by_keys(*nonlinear)) return;
     if (!nonlinear) {
       draft_.out.mechanism = "L";
-      std::vector<const select_statement*> queries;
+      std::vector<const relation*> queries;
       for (std::size_t set = 0; set < std::max<std::size_t>(1, by.sets.size()); ++set) {
-        queries.push_back(group_branch(by, set));
+        queries.push_back(derive(draft_.in, group_branch(by, set)));
       }
       draft_.maintain(storage, queries, grand_totals(by));
     } else {
@@ -251,7 +251,8 @@ class kept_groups final {
     for (std::size_t i = 0; i < by.state.extremes.size(); ++i) {
       add(by.state.extremes[i].of, "e", i + 1);
     }
-    draft_.add_leaf(out, 1);
+    append(draft_.memory, out->n_target_list, out->target_list,
+           make_target(draft_.memory, parse_expression(draft_.memory, "1::int"), "leaf"));
     return out;
   }
 

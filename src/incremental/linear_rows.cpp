@@ -16,83 +16,118 @@ namespace {
 
 constexpr const char* weight_column = "__mv_w";
 
-// The query with the changed rows in place of some tables; it changes a copy.
-class substitution final {
+// The rows of a relation with their change in place of some tables.
+struct changed_relation {
+  const relation* rows;
+  std::vector<std::string> weights;  // The weight of a row is their product.
+};
+
+// Nothing where a relation yields no row, because two branches of a UNION ALL are to have changed
+// at once.
+using change = std::optional<changed_relation>;
+
+// The rules of mechanism L: what becomes of each operator when the tables of some occurrences are
+// replaced by their changes.
+class delta final {
  public:
-  substitution(const query_context& in, const std::map<std::int64_t, int>& logs,
-               std::set<std::string> changed)
+  delta(const query_context& in, const std::map<std::int64_t, int>& logs,
+        std::set<std::string> changed)
       : in_(in), logs_(logs), changed_(std::move(changed)) {}
 
-  // The weights of the rows that `query` now yields. Nothing if it yields none, because two
-  // branches of a UNION ALL are to have changed at once.
-  std::optional<std::vector<std::string>> in_query(select_statement* query) {
-    std::vector<std::string> weights;
-    for (std::size_t i = 0; i < query->n_from_clause; ++i) {
-      if (!in_item(query->from_clause[i], weights)) return std::nullopt;
+  [[nodiscard]] change of(const relation& it) const {
+    switch (it.kind) {
+      case relation_kind::scan:
+        return of_scan(it);
+      case relation_kind::inner_join:
+        return of_join(it);
+      case relation_kind::rename:
+        return of_subquery(it);
+      case relation_kind::project:
+      case relation_kind::filter:
+        return above(it, of(*it.input));
+      case relation_kind::sort:  // Changes come in no order.
+        return of(*it.input);
+      default:
+        return changed_relation{&it, {}};
     }
-    return weights;
   }
 
  private:
-  bool in_item(node* item, std::vector<std::string>& weights) {
-    if (PgQuery__RangeVar* table = range_var(item)) {
-      if (!changed_.contains(table->alias->aliasname)) return true;
-      const scan* occurrence = in_.query.scan_of(table->alias->aliasname);
-      weights.push_back(quoted(occurrence->alias) + "." + weight_column);
-      table->relname = in_.memory.text(fmt::format("d_{}", logs_.at(occurrence->table->oid)));
-      table->schemaname = in_.memory.text("");
-      return true;
-    }
-    if (const PgQuery__JoinExpr* join = join_expr(item)) {
-      return in_item(join->larg, weights) && in_item(join->rarg, weights);
-    }
-    PgQuery__RangeSubselect* sub = range_subselect(item);
-    return sub == nullptr || in_sub(sub, weights);
+  // The operator on the change of its input.
+  [[nodiscard]] change above(const relation& it, change input) const {
+    if (!input) return std::nullopt;
+    relation out = it;
+    out.input = input->rows;
+    return changed_relation{in_.memory.keep(out), std::move(input->weights)};
   }
 
-  bool in_sub(PgQuery__RangeSubselect* sub, std::vector<std::string>& weights) {
-    select_statement* inner = select_of(sub->subquery);
-    if (!touched(inner)) return true;
-    const std::string whole = is_set_operation(inner) ? print(inner) : std::string();
-    // Of a UNION ALL the branch that changes; its columns have the names of the first one.
-    std::vector<std::string> names;
-    for (const select_statement* first = inner;; first = first->larg) {
-      if (is_set_operation(first)) continue;
-      for (std::size_t i = 0; i < first->n_target_list; ++i) {
-        names.emplace_back(res_target(first->target_list[i])->name);
-      }
-      break;
-    }
-    while (is_set_operation(inner)) {
-      if (touched(inner->larg) && touched(inner->rarg)) return false;
-      inner = touched(inner->larg) ? inner->larg : inner->rarg;
-    }
-    for (std::size_t i = 0; i < inner->n_target_list && i < names.size(); ++i) {
-      res_target(inner->target_list[i])->name = in_.memory.text(names[i]);
-    }
-    const auto inside = in_query(inner);
-    if (!inside) return false;
-    append(in_.memory, inner->n_target_list, inner->target_list,
-           make_target(in_.memory,
-                       parse_expression(in_.memory, fmt::format("{}", fmt::join(*inside, " * "))),
-                       weight_column));
-    inner->n_sort_clause = 0;
-    if (!whole.empty()) {
-      // One branch may have other types than all together, and x / 2 another value then.
-      inner =
-          parse_query(in_.memory, fmt::format("SELECT none.*, 0::bigint AS {} FROM ({}) AS none "
-                                              "WHERE false UNION ALL {}",
-                                              weight_column, whole, print(inner)));
-    }
-    sub->subquery = wrap(in_.memory, inner);
-    weights.push_back(quoted(sub->alias->aliasname) + "." + weight_column);
-    return true;
+  [[nodiscard]] change of_scan(const relation& it) const {
+    if (!changed_.contains(std::string(it.alias))) return changed_relation{&it, {}};
+    relation out = it;
+    out.kind = relation_kind::changes;
+    out.changes_name = in_.memory.text(fmt::format("d_{}", logs_.at(it.table->table->oid)));
+    return changed_relation{in_.memory.keep(out), {weight_of(it)}};
   }
 
-  [[nodiscard]] bool touched(const select_statement* query) const {
-    const std::vector<std::string> scans = scans_in(*derive(in_, query));
-    return std::any_of(scans.begin(), scans.end(),
-                       [this](const std::string& one) { return changed_.contains(one); });
+  [[nodiscard]] change of_join(const relation& it) const {
+    change right = of(*it.right);
+    change out = right ? above(it, of(*it.input)) : std::nullopt;
+    if (!out) return std::nullopt;
+    relation both = *out->rows;
+    both.right = right->rows;
+    out->weights.insert(out->weights.end(), right->weights.begin(), right->weights.end());
+    return changed_relation{in_.memory.keep(both), std::move(out->weights)};
+  }
+
+  // Its rows have a column for their weight.
+  [[nodiscard]] change of_subquery(const relation& it) const {
+    const relation& query = *it.input;
+    if (!touched(query)) return changed_relation{&it, {}};
+    const relation* branch = changed_branch(query);
+    change inside = branch == nullptr ? std::nullopt : of(*branch);
+    if (!inside) return std::nullopt;
+    const relation* rows = with_target(
+        in_, *inside->rows,
+        parse_expression(in_.memory, fmt::format("{}", fmt::join(inside->weights, " * "))),
+        weight_column);
+    if (is_set_operation(*parts_of(query).from)) rows = with_types_of(query, *rows);
+    relation out = it;
+    out.input = rows;
+    return changed_relation{in_.memory.keep(out), {weight_of(it)}};
+  }
+
+  // Of a UNION ALL the branch that changes; its columns have the names of the first one. Nothing
+  // if both are to change.
+  [[nodiscard]] const relation* changed_branch(const relation& query) const {
+    const relation* first = &query;
+    while (is_set_operation(*parts_of(*first).from)) first = parts_of(*first).from->input;
+    const relation* out = &query;
+    for (const relation* both = parts_of(query).from; is_set_operation(*both);
+         both = parts_of(*out).from) {
+      if (touched(*both->input) && touched(*both->right)) return nullptr;
+      out = touched(*both->input) ? both->input : both->right;
+    }
+    return named_as(in_, *parts_of(*out).project, *first);
+  }
+
+  // One branch may have other types than all together, and x / 2 another value then.
+  [[nodiscard]] const relation* with_types_of(const relation& whole, const relation& rows) const {
+    const std::string none =
+        fmt::format("SELECT none.*, 0::bigint AS {} FROM ({}) AS none WHERE false", weight_column,
+                    print(statement_of(in_.memory, whole)));
+    return in_.memory.keep(relation{.kind = relation_kind::set_union,
+                                    .input = derive(in_, parse_query(in_.memory, none)),
+                                    .right = &rows,
+                                    .all = true});
+  }
+
+  [[nodiscard]] static std::string weight_of(const relation& item) {
+    return quoted(item.alias) + "." + weight_column;
+  }
+
+  [[nodiscard]] bool touched(const relation& query) const {
+    return std::ranges::any_of(scans_in(query),
+                               [this](const std::string& one) { return changed_.contains(one); });
   }
 
   const query_context& in_;
@@ -112,20 +147,19 @@ std::uint64_t mask_of(const query_context& in, const std::vector<std::string>& s
 
 }  // namespace
 
-std::vector<piece> changed_rows(const query_context& in, const select_statement* query, int section,
+std::vector<piece> changed_rows(const query_context& in, const relation& query, int section,
                                 const std::map<std::int64_t, int>& bits,
                                 const std::map<std::int64_t, int>& logs, int most) {
   std::vector<piece> out;
-  const std::vector<std::string> scans = scans_in(*derive(in, query));
-  const auto with_weight = [&](select_statement* tree, const std::string& weight) {
-    append(in.memory, tree->n_target_list, tree->target_list,
-           make_target(in.memory, parse_expression(in.memory, weight), "w"));
-    return print(tree);
+  const std::vector<std::string> scans = scans_in(query);
+  const auto with_weight = [&](const relation& rows, const std::string& weight) {
+    return print(
+        statement_of(in.memory, *with_target(in, rows, parse_expression(in.memory, weight), "w")));
   };
   // Gives the columns their types when nothing else does.
-  out.push_back({section, 0,
-                 fmt::format("SELECT * FROM ({}) AS none WHERE false",
-                             with_weight(copy(in.memory, query), "0::bigint"))});
+  out.push_back(
+      {section, 0,
+       fmt::format("SELECT * FROM ({}) AS none WHERE false", with_weight(query, "0::bigint"))});
   for (std::uint64_t subset = 1; subset < std::uint64_t{1} << scans.size(); ++subset) {
     const std::uint64_t mask = mask_of(in, scans, subset, bits);
     if (std::popcount(mask) > most) continue;
@@ -133,23 +167,22 @@ std::vector<piece> changed_rows(const query_context& in, const select_statement*
     for (std::size_t i = 0; i < scans.size(); ++i) {
       if ((subset >> i & 1U) != 0) changed.insert(scans[i]);
     }
-    select_statement* tree = copy(in.memory, query);
-    const auto weights = substitution(in, logs, changed).in_query(tree);
-    if (!weights) continue;
     const bool minus = changed.size() % 2 == 0;
+    const change rows = delta(in, logs, std::move(changed)).of(query);
+    if (!rows) continue;
     out.push_back({section, mask,
-                   with_weight(tree, fmt::format("{}1::bigint * {}", minus ? "-" : "",
-                                                 fmt::join(*weights, " * ")))});
+                   with_weight(*rows->rows, fmt::format("{}1::bigint * {}", minus ? "-" : "",
+                                                        fmt::join(rows->weights, " * ")))});
   }
   return out;
 }
 
-int most_tables(const query_context& in, const std::vector<const select_statement*>& queries) {
+int most_tables(const query_context& in, const std::vector<const relation*>& queries) {
   constexpr std::uint64_t most_pieces = 600;
   for (int most = 4; most > 1; --most) {
     std::uint64_t pieces = 0;
-    for (const select_statement* query : queries) {
-      const std::vector<std::string> scans = scans_in(*derive(in, query));
+    for (const relation* query : queries) {
+      const std::vector<std::string> scans = scans_in(*query);
       std::map<std::int64_t, int> bits;
       for (const std::string& one : scans) {
         bits.emplace(in.query.scan_of(one)->table->oid, static_cast<int>(bits.size()));

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "incremental/blocks.hpp"
+#include "incremental/algebra.hpp"
 #include "incremental/program.hpp"
 
 #include <cstdint>
@@ -18,15 +18,13 @@ namespace matview::incremental {
 // old state is ever needed. A row's weight is the product of the weights (1 new, -1 old) of what it
 // was made from.
 
-/// Rows of `query`, which is linear, with `targets` and the weight w: a piece for each set A.
+/// Rows of `query`, a linear SELECT, with the weight w: a piece for each set A.
 /// @param most  of changed tables, at most.
-[[nodiscard]] std::vector<piece> changed_rows(const query_context& in,
-                                              const select_statement* query, int section,
-                                              const std::map<std::int64_t, int>& bits,
+[[nodiscard]] std::vector<piece> changed_rows(const query_context& in, const relation& query,
+                                              int section, const std::map<std::int64_t, int>& bits,
                                               const std::map<std::int64_t, int>& logs, int most);
 
 /// How many tables may change at once so that the number of pieces stays small.
-[[nodiscard]] int most_tables(const query_context& in,
-                              const std::vector<const select_statement*>& queries);
+[[nodiscard]] int most_tables(const query_context& in, const std::vector<const relation*>& queries);
 
 }  // namespace matview::incremental

@@ -1,8 +1,5 @@
 #include "incremental/unique_rows.hpp"
 
-#include "incremental/derive.hpp"
-#include "incremental/properties.hpp"
-
 #include <algorithm>
 #include <map>
 #include <set>
@@ -15,11 +12,10 @@ namespace {
 
 using table_column_name = std::pair<std::string, std::string>;  // Alias and column.
 
-bool only_inner_joins(const node* item) {
-  const PgQuery__JoinExpr* join = join_expr(item);
-  if (join == nullptr) return range_var(item) != nullptr;
-  return join->jointype == PG_QUERY__JOIN_TYPE__JOIN_INNER && only_inner_joins(join->larg) &&
-         only_inner_joins(join->rarg);
+bool only_inner_joins(const relation& item) {
+  if (item.kind == relation_kind::scan) return true;
+  return item.kind == relation_kind::inner_join && only_inner_joins(*item.input) &&
+         only_inner_joins(*item.right);
 }
 
 // unnest() and the like may stand among the targets; only PostgreSQL's own operators and casts
@@ -43,12 +39,10 @@ std::optional<table_column_name> named(const node* expression) {
 
 class dependencies final {
  public:
-  dependencies(const query_context& in, const select_statement* query) : in_(in) {
-    for (std::size_t i = 0; i < query->n_from_clause; ++i) add_joins(query->from_clause[i]);
-    add_equalities(query->where_clause);
-    for (const std::string& alias : scans_in(*derive(in, query))) {
-      scans_[alias] = &in.query.scan_of(alias)->table->primary_key;
-    }
+  dependencies(const query_context& in, const relation& query) : in_(in) {
+    const select_parts parts = parts_of(query);
+    add_joins(*parts.from);
+    if (parts.where != nullptr) add_equalities(*parts.where);
   }
 
   [[nodiscard]] const std::map<std::string, const std::vector<std::string>*>& scans() const {
@@ -80,20 +74,21 @@ class dependencies final {
   }
 
  private:
-  void add_joins(const node* item) {
-    const PgQuery__JoinExpr* join = join_expr(item);
-    if (join == nullptr) return;
-    add_joins(join->larg);
-    add_joins(join->rarg);
-    add_equalities(join->quals);
+  void add_joins(const relation& item) {
+    if (item.kind == relation_kind::scan) {
+      scans_[std::string(item.alias)] = &item.table->table->primary_key;
+      return;
+    }
+    add_joins(*item.input);
+    add_joins(*item.right);
+    add_equalities(item);
   }
 
-  void add_equalities(node* condition) {
-    if (condition == nullptr) return;
-    for (const node* one : conjuncts(condition)) {
-      if (!is_equality(one)) continue;
-      const node* left = operation(one)->lexpr;
-      const node* right = operation(one)->rexpr;
+  void add_equalities(const relation& of) {
+    for (const expression& one : of.expressions) {
+      if (!is_equality(one.tree)) continue;
+      const node* left = operation(one.tree)->lexpr;
+      const node* right = operation(one.tree)->rexpr;
       if (have_one_equality(in_, left, right)) equal_.emplace_back(*named(left), *named(right));
     }
   }
@@ -106,19 +101,17 @@ class dependencies final {
 }  // namespace
 
 std::optional<std::vector<std::size_t>> identifying_targets(const query_context& in,
-                                                            const select_statement* query) {
+                                                            const relation& query) {
+  const select_parts parts = parts_of(query);
+  if (parts.project == nullptr || !only_inner_joins(*parts.from)) return std::nullopt;
   std::map<table_column_name, std::size_t> shown;
-  for (std::size_t i = 0; i < query->n_target_list; ++i) {
-    const node* target = res_target(query->target_list[i])->val;
+  for (std::size_t i = 0; i < parts.project->expressions.size(); ++i) {
+    const node* target = res_target(parts.project->expressions[i].tree)->val;
     if (const auto column = named(target)) {
       shown.emplace(*column, i);
     } else if (may_return_set(target)) {
       return std::nullopt;
     }
-  }
-  if (!std::all_of(query->from_clause, query->from_clause + query->n_from_clause,
-                   only_inner_joins)) {
-    return std::nullopt;
   }
   const dependencies depend(in, query);
   std::set<std::string> chosen;

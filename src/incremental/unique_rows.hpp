@@ -1,6 +1,6 @@
 #pragma once
 
-#include "incremental/blocks.hpp"
+#include "incremental/algebra.hpp"
 
 #include <cstddef>
 #include <optional>
@@ -15,7 +15,7 @@ namespace matview::incremental {
 ///
 /// It is the closure of attributes under functional dependencies: Abiteboul, Hull, Vianu,
 /// Foundations of Databases, 8.2.
-[[nodiscard]] std::optional<std::vector<std::size_t>> identifying_targets(
-    const query_context& in, const select_statement* query);
+[[nodiscard]] std::optional<std::vector<std::size_t>> identifying_targets(const query_context& in,
+                                                                          const relation& query);
 
 }  // namespace matview::incremental
