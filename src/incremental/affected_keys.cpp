@@ -1,6 +1,5 @@
 #include "incremental/affected_keys.hpp"
 
-#include "incremental/derive.hpp"
 #include "incremental/key_graph.hpp"
 #include "incremental/properties.hpp"
 #include <fmt/format.h>
@@ -62,9 +61,9 @@ struct choice {
 
 class planner final {
  public:
-  planner(const query_context& in, const select_statement* query,
-          const std::map<std::int64_t, int>& bits, const std::map<std::int64_t, int>& logs)
-      : in_(in), query_(query), bits_(bits), logs_(logs) {}
+  planner(const query_context& in, const relation& query, const std::map<std::int64_t, int>& bits,
+          const std::map<std::int64_t, int>& logs)
+      : in_(in), query_(query), parts_(parts_of(query)), bits_(bits), logs_(logs) {}
 
   key_plan run() {
     build_graphs();
@@ -100,7 +99,7 @@ class planner final {
   // A table that stands where no graph looks, in a subquery in VALUES or below a function in FROM,
   // would have no part in any piece: its changes would be passed by.
   void require_all_vertices() const {
-    for (const std::string& alias : scans_in(*derive(in_, query_))) {
+    for (const std::string& alias : scans_in(query_)) {
       const bool there = std::any_of(graphs_.begin(), graphs_.end(), [&](const key_graph& graph) {
         return std::ranges::find(graph.vertices(), alias) != graph.vertices().end();
       });
@@ -117,28 +116,27 @@ class planner final {
     if (known) return;
     candidate out{.own = own, .position = 0, .column = {}};
     for (std::size_t i = 0; i < output.size(); ++i) {
-      if (same(res_target(query_->target_list[i])->val, own)) out.column = output[i].name;
+      if (same(res_target(parts_.project->expressions[i].tree)->val, own))
+        out.column = output[i].name;
     }
     candidates_.push_back(std::move(out));
   }
 
   void find_candidates() {
     const key_graph& graph = graphs_.front();
-    if (is_set_operation(query_)) {
+    if (is_set_operation(*parts_.from)) {
       for (std::size_t i = 0; i < graph.output().size(); ++i) {
         candidates_.push_back({nullptr, i, graph.output()[i].name});
       }
       return;
     }
-    if (const auto deciding = deciding_expressions(in_, *derive(in_, query_))) {
+    if (const auto deciding = deciding_expressions(in_, query_)) {
       for (node* one : *deciding) add_candidate(one, graph.output());
       return;
     }
     std::set<std::string> shown;
-    for (std::size_t i = 0; i < query_->n_from_clause; ++i) {
-      columns_of(query_->from_clause[i], graph);
-      add_shown(query_->from_clause[i], shown);
-    }
+    columns_of(*parts_.from, graph);
+    add_shown(*parts_.from, shown);
     for (const merged_column& merged : graph.merged()) {
       const std::set<std::string> on = aliases_in(merged.own);
       if (std::includes(shown.begin(), shown.end(), on.begin(), on.end())) {
@@ -148,12 +146,12 @@ class planner final {
   }
 
   // Of what FROM shows: the primary key of a table, or all its columns that can be compared.
-  void columns_of(const node* item, const key_graph& graph) {
-    if (const PgQuery__JoinExpr* join = join_expr(item)) {
-      columns_of(join->larg, graph);
-      columns_of(join->rarg, graph);
-    } else if (const PgQuery__RangeVar* table = range_var(item)) {
-      const scan* occurrence = in_.query.scan_of(table->alias->aliasname);
+  void columns_of(const relation& item, const key_graph& graph) {
+    if (is_join(item)) {
+      columns_of(*item.input, graph);
+      columns_of(*item.right, graph);
+    } else if (item.kind == relation_kind::scan) {
+      const scan* occurrence = item.table;
       const store::table_facts& facts = *occurrence->table;
       for (const store::column_facts& column : facts.columns) {
         const bool in_key = std::find(facts.primary_key.begin(), facts.primary_key.end(),
@@ -162,25 +160,23 @@ class planner final {
         if (!column.hashable || column.virtual_column) continue;
         add_candidate(make_column(in_.memory, occurrence->alias, column.name), graph.output());
       }
-    } else if (const PgQuery__RangeSubselect* sub = range_subselect(item)) {
-      const auto derived = graph.derived().find(sub->alias->aliasname);
+    } else if (item.kind == relation_kind::rename) {
+      const auto derived = graph.derived().find(std::string(item.alias));
       if (derived == graph.derived().end()) return;
       for (const followed_column& column : derived->second.columns) {
         if (column.expression == nullptr) continue;
-        add_candidate(make_column(in_.memory, sub->alias->aliasname, column.name), graph.output());
+        add_candidate(make_column(in_.memory, item.alias, column.name), graph.output());
       }
     }
   }
 
   // The aliases that the SELECT itself can name.
-  static void add_shown(const node* item, std::set<std::string>& to) {
-    if (const PgQuery__JoinExpr* join = join_expr(item)) {
-      add_shown(join->larg, to);
-      add_shown(join->rarg, to);
-    } else if (const PgQuery__RangeVar* table = range_var(item)) {
-      to.insert(table->alias->aliasname);
-    } else if (const PgQuery__RangeSubselect* sub = range_subselect(item)) {
-      to.insert(sub->alias->aliasname);
+  static void add_shown(const relation& item, std::set<std::string>& to) {
+    if (is_join(item)) {
+      add_shown(*item.input, to);
+      add_shown(*item.right, to);
+    } else if (item.kind == relation_kind::scan || item.kind == relation_kind::rename) {
+      to.emplace(item.alias);
     }
   }
 
@@ -216,7 +212,7 @@ class planner final {
   double worth(const choice& one) const {
     const scan* root = in_.query.scan_of(one.found.front().root);
     const bool grouped =
-        deciding_expressions(in_, *derive(in_, query_)).has_value() || is_set_operation(query_);
+        deciding_expressions(in_, query_).has_value() || is_set_operation(*parts_.from);
     return (grouped ? 1e15 * static_cast<double>(one.members.size()) : 0) +
            (root->table->primary_key.empty() ? 0 : 1) + root->table->rows;
   }
@@ -323,10 +319,10 @@ class planner final {
               .name = table.name,
               .alias = vertex};
     }
-    const PgQuery__SubLink* sub = graph.sub_link_of(vertex);
-    if (sub != nullptr && is_uncorrelated(select_of(sub->subselect))) {
+    const dependent_join* sub = graph.subquery_of(vertex);
+    if (sub != nullptr && is_uncorrelated(select_of(sub->written->subselect))) {
       std::vector<std::string> tables;
-      for (const std::string& alias : scans_in(*derive(in_, select_of(sub->subselect)))) {
+      for (const std::string& alias : scans_in(*sub->query)) {
         const store::table_facts& read = *in_.query.scan_of(alias)->table;
         std::string name = read.schema + "." + read.name;
         if (std::find(tables.begin(), tables.end(), name) == tables.end()) {
@@ -335,7 +331,7 @@ class planner final {
       }
       return {.what = construct::uncorrelated_subquery,
               .detail = fmt::format("the subquery on {}", fmt::join(tables, ", ")),
-              .sub_link = static_cast<std::size_t>(sub->location),
+              .sub_link = static_cast<std::size_t>(sub->written->location),
               .sub_links = in_.query.sub_links};
     }
     return {.what = construct::no_path,
@@ -397,7 +393,8 @@ class planner final {
   }
 
   const query_context& in_;
-  const select_statement* query_;
+  const relation& query_;
+  const select_parts parts_;
   const std::map<std::int64_t, int>& bits_;
   const std::map<std::int64_t, int>& logs_;
   std::vector<key_graph> graphs_;
@@ -406,7 +403,7 @@ class planner final {
 
 }  // namespace
 
-key_plan plan_keys(const query_context& in, const select_statement* query,
+key_plan plan_keys(const query_context& in, const relation& query,
                    const std::map<std::int64_t, int>& bits,
                    const std::map<std::int64_t, int>& logs) {
   return planner(in, query, bits, logs).run();

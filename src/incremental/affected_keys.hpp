@@ -1,6 +1,6 @@
 #pragma once
 
-#include "incremental/blocks.hpp"
+#include "incremental/algebra.hpp"
 #include "incremental/program.hpp"
 #include "incremental/refusal.hpp"
 
@@ -53,7 +53,7 @@ struct key_plan {
 
 /// For `query`, without ORDER BY and LIMIT at its top. `bits`: of each table, by its oid.
 /// @throws not_incremental if there is no such key.
-[[nodiscard]] key_plan plan_keys(const query_context& in, const select_statement* query,
+[[nodiscard]] key_plan plan_keys(const query_context& in, const relation& query,
                                  const std::map<std::int64_t, int>& bits,
                                  const std::map<std::int64_t, int>& logs);
 

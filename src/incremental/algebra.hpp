@@ -116,6 +116,9 @@ struct select_parts {
 
 [[nodiscard]] select_parts parts_of(const relation& query);
 
+/// The names of its columns: those of its first branch. VALUES has none of its own.
+[[nodiscard]] std::vector<std::string> column_names(const relation& query);
+
 [[nodiscard]] bool is_join(const relation& of);
 [[nodiscard]] bool is_set_operation(const relation& of);
 

@@ -17,10 +17,10 @@ namespace {
 
 compiled_view compiled(const compile_input& input) {
   draft of(input);
-  if (groups(*of.unordered)) {
+  if (groups(*of.top)) {
     keep_groups(of);
   } else if (!count_rows(of)) {
-    replace_by_keys(of, "the rows", "because of " + not_counted_because(*of.unordered));
+    replace_by_keys(of, "the rows", "because of " + not_counted_because(*of.top));
   }
   of.out.parts = without_repetition(of.out.parts);
   return std::move(of.out);

@@ -22,7 +22,7 @@ using texts = std::vector<std::string>;
 
 class counted_rows final {
  public:
-  explicit counted_rows(draft& to) : draft_(to), formula_(counted_formula(*to.unordered)) {}
+  explicit counted_rows(draft& to) : draft_(to), formula_(counted_formula(*to.top)) {}
   counted_rows(const counted_rows&) = delete;
   counted_rows& operator=(const counted_rows&) = delete;
 
@@ -94,7 +94,7 @@ class counted_rows final {
                 : "each different row is kept once, with the number of its copies"});
     if (leaves_ > 1 || is_set_) {
       draft_.out.parts.insert(draft_.out.parts.begin(),
-                              {counted_operations(*draft_.unordered), "residue",
+                              {counted_operations(*draft_.top), "residue",
                                "decided by the counters when the view is read"});
     }
     draft_.explain_residue(nullptr, "rows");

@@ -2,6 +2,7 @@
 
 #include "incremental/refusal.hpp"
 
+#include <functional>
 #include <string_view>
 
 namespace matview::incremental {
@@ -250,35 +251,37 @@ const relation* projected(const query_context& in, const relation& input,
 
 namespace {
 
-// A target of a projection under another name; what it computes, and its subqueries, are shared.
-expression named(const query_context& in, const expression& target, std::string_view name) {
-  return {make_target(in.memory, res_target(target.tree)->val, name), target.subqueries};
-}
-
-const relation* with_expressions(const query_context& in, const relation& of,
-                                 const std::vector<expression>& those) {
-  relation out = of;
-  out.expressions = in.memory.keep(those);
+// The query with another projection; `change` makes it of the targets that there are.
+const relation* with_targets(const query_context& in, const relation& query,
+                             const std::function<void(std::vector<expression>&)>& change) {
+  if (query.kind == relation_kind::values) return &query;
+  relation out = query;
+  if (query.kind == relation_kind::project) {
+    std::vector<expression> targets(query.expressions.begin(), query.expressions.end());
+    change(targets);
+    out.expressions = in.memory.keep(targets);
+  } else {
+    out.input = with_targets(in, *query.input, change);
+  }
   return in.memory.keep(out);
 }
 
 }  // namespace
 
-const relation* with_target(const query_context& in, const relation& select, node* value,
+const relation* with_target(const query_context& in, const relation& query, node* value,
                             std::string_view name) {
-  std::vector<expression> targets(select.expressions.begin(), select.expressions.end());
-  targets.push_back(derive_expression(in, make_target(in.memory, value, name)));
-  return with_expressions(in, select, targets);
+  return with_targets(in, query, [&](std::vector<expression>& targets) {
+    targets.push_back(derive_expression(in, make_target(in.memory, value, name)));
+  });
 }
 
-const relation* named_as(const query_context& in, const relation& select, const relation& first) {
-  const relation* names = parts_of(first).project;
-  if (names == nullptr) return &select;
-  std::vector<expression> targets(select.expressions.begin(), select.expressions.end());
-  for (std::size_t i = 0; i < targets.size() && i < names->expressions.size(); ++i) {
-    targets[i] = named(in, targets[i], res_target(names->expressions[i].tree)->name);
-  }
-  return with_expressions(in, select, targets);
+const relation* with_names(const query_context& in, const relation& query,
+                           const std::vector<std::string>& names) {
+  return with_targets(in, query, [&](std::vector<expression>& targets) {
+    for (std::size_t i = 0; i < targets.size() && i < names.size(); ++i) {
+      targets[i].tree = make_target(in.memory, res_target(targets[i].tree)->val, names[i]);
+    }
+  });
 }
 
 }  // namespace matview::incremental

@@ -19,12 +19,12 @@ namespace matview::incremental {
 [[nodiscard]] const relation* projected(const query_context& in, const relation& input,
                                         const std::vector<node*>& targets);
 
-/// `select`, a projection, with one target more.
-[[nodiscard]] const relation* with_target(const query_context& in, const relation& select,
+/// The query with one target more; it is no set operation.
+[[nodiscard]] const relation* with_target(const query_context& in, const relation& query,
                                           node* value, std::string_view name);
 
-/// `select`, a projection, with the column names of `first`, as far as that has any.
-[[nodiscard]] const relation* named_as(const query_context& in, const relation& select,
-                                       const relation& first);
+/// The query with these names for its columns; it is no set operation.
+[[nodiscard]] const relation* with_names(const query_context& in, const relation& query,
+                                         const std::vector<std::string>& names);
 
 }  // namespace matview::incremental

@@ -34,8 +34,11 @@ draft::draft(const compile_input& from)
     const auto log = input.parts.logs.find(oid);
     logs[oid] = log == input.parts.logs.end() ? static_cast<int>(i) + 1 : log->second;
   }
-  top = without_order(in, query.tree);
-  unordered = derive(in, top);
+  whole = derive(in, query.tree);
+  const select_parts parts = parts_of(*whole);
+  top = parts.limit != nullptr ? parts.limit->input : whole;
+  if (parts.sort != nullptr) top = parts.sort->input;
+  select = statement_of(memory, *top);
 }
 
 const std::vector<store::column_facts>& draft::types_of(const std::string& of) const {

@@ -54,10 +54,11 @@ class draft final {
   arena memory;
   resolved_query query;
   query_context in;
-  std::map<std::int64_t, int> bits;     ///< By a table's oid: its bit in masks.
-  std::map<std::int64_t, int> logs;     ///< The same: the number of its log.
-  select_statement* top = nullptr;      ///< The query without ORDER BY and LIMIT.
-  const relation* unordered = nullptr;  ///< The same as a relation.
+  std::map<std::int64_t, int> bits;  ///< By a table's oid: its bit in masks.
+  std::map<std::int64_t, int> logs;  ///< The same: the number of its log.
+  const relation* whole = nullptr;   ///< What the query computes.
+  const relation* top = nullptr;     ///< The same without ORDER BY and LIMIT.
+  select_statement* select = nullptr;
   compiled_view out = {};
 
  private:

@@ -47,7 +47,7 @@ class kept_groups final {
       replace_by_keys(draft_, "the groups", "because " + by.why_not);
       return;
     }
-    const std::optional<std::string> nonlinear = nonlinear_core(*derive(draft_.in, draft_.top));
+    const std::optional<std::string> nonlinear = nonlinear_core(*draft_.top);
     const bool choice = nonlinear && !by.keys.empty() && by.sets.empty();
     if (choice && !draft_.input.coarse_groups && try_groups_by_keys(*nonlinear)) return;
     if (!nonlinear) {
@@ -67,10 +67,10 @@ class kept_groups final {
  private:
   grouping read_groups() {
     grouping out;
-    if (has_grouping_sets(*derive(draft_.in, draft_.top))) {
-      out.sets = grouping_sets(draft_.top, out.keys);
+    if (has_grouping_sets(*draft_.top)) {
+      out.sets = grouping_sets(draft_.select, out.keys);
     } else {
-      out.keys = group_expressions(draft_.in, *derive(draft_.in, draft_.top));
+      out.keys = group_expressions(draft_.in, *draft_.top);
     }
     const auto read = [&](node* expression) {
       for (node* call : aggregates_in(draft_.in, expression)) {
@@ -82,22 +82,21 @@ class kept_groups final {
       }
       if (has_sub_link(expression)) out.why_not = "a subquery stands beside the aggregates";
     };
-    for (std::size_t i = 0; i < draft_.top->n_target_list; ++i) {
-      read(res_target(draft_.top->target_list[i])->val);
+    for (std::size_t i = 0; i < draft_.select->n_target_list; ++i) {
+      read(res_target(draft_.select->target_list[i])->val);
     }
-    if (draft_.top->having_clause != nullptr) read(draft_.top->having_clause);
+    if (draft_.select->having_clause != nullptr) read(draft_.select->having_clause);
     for (std::size_t i = 0; i < draft_.query.tree->n_sort_clause; ++i) {
       read(draft_.query.tree->sort_clause[i]->sort_by->node);
     }
-    if (has_windows(*derive(draft_.in, draft_.top)))
-      out.why_not = "a window function goes over the groups";
+    if (has_windows(*draft_.top)) out.why_not = "a window function goes over the groups";
     return out;
   }
 
   // The storage of groups; fills in why_not if a type forbids it.
   keyed_storage storage_of(grouping& by) {
     keyed_storage out;
-    select_statement* probe = core_of(draft_.in, draft_.top);
+    select_statement* probe = core_of(draft_.in, draft_.select);
     const auto add = [&](node* value) {
       append(draft_.memory, probe->n_target_list, probe->target_list,
              make_target(draft_.memory, value, fmt::format("c{}", probe->n_target_list + 1)));
@@ -114,8 +113,7 @@ class kept_groups final {
       const std::string name = output_name(by.keys[i]);
       out.keys.push_back(name.empty() ? fmt::format("__mv_g{}", i + 1) : name);
       out.traits.push_back(
-          {.nullable = !by.sets.empty() ||
-                       !never_null(draft_.in, *derive(draft_.in, draft_.top), by.keys[i]),
+          {.nullable = !by.sets.empty() || !never_null(draft_.in, *draft_.top, by.keys[i]),
            .fixed = known[i].fixed_size,
            .array = is_array(known[i].type)});
     }
@@ -144,8 +142,7 @@ class kept_groups final {
   // Whether a number is never NULL: none of PostgreSQL's own operators by these names makes NULL of
   // what is not.
   bool is_never_null(const node* number) const {
-    if (column_ref(number) != nullptr)
-      return never_null(draft_.in, *derive(draft_.in, draft_.top), number);
+    if (column_ref(number) != nullptr) return never_null(draft_.in, *draft_.top, number);
     if (number->node_case == PG_QUERY__NODE__NODE_A_CONST) return number->a_const->isnull == 0;
     if (number->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) {
       const node* constant = number->type_cast->arg;
@@ -177,8 +174,8 @@ class kept_groups final {
   }
 
   std::string output_name(const node* expression) const {
-    for (std::size_t i = 0; i < draft_.top->n_target_list; ++i) {
-      if (same(res_target(draft_.top->target_list[i])->val, expression)) {
+    for (std::size_t i = 0; i < draft_.select->n_target_list; ++i) {
+      if (same(res_target(draft_.select->target_list[i])->val, expression)) {
         return draft_.input.facts.output.at(i).name;
       }
     }
@@ -230,7 +227,7 @@ class kept_groups final {
 
   // The rows below GROUP BY; of grouping sets those for one set.
   select_statement* group_branch(const grouping& by, std::size_t set) {
-    select_statement* out = core_of(draft_.in, draft_.top);
+    select_statement* out = core_of(draft_.in, draft_.select);
     const auto add = [&](node* value, std::string_view name, std::size_t number) {
       append(draft_.memory, out->n_target_list, out->target_list,
              make_target(draft_.memory, copy(draft_.memory, value),
@@ -261,11 +258,13 @@ class kept_groups final {
     if (!by.sets.empty()) {
       throw not_incremental(construct::grouping_sets, "over outer joins or subqueries");
     }
-    select_statement* below = group_branch(by, 0);
+    const relation* rows = derive(draft_.in, group_branch(by, 0));
     draft_.out.mechanism = "D";
-    const key_plan plan = plan_keys(draft_.in, below, draft_.bits, draft_.logs);
+    const key_plan plan = plan_keys(draft_.in, *rows, draft_.bits, draft_.logs);
+    const relation* keyed = with_keys(draft_, *rows, plan);
+    const std::string below = print(statement_of(draft_.memory, *keyed));
     const replaced_storage core =
-        key_storage(draft_, below, plan, draft_.input.parts.core, draft_.input.parts.core_source,
+        key_storage(draft_, *keyed, plan, draft_.input.parts.core, draft_.input.parts.core_source,
                     draft_.out.core_source);
     draft_.out.pieces = plan.pieces;
     texts columns;
@@ -281,10 +280,10 @@ class kept_groups final {
         "core_gone",
         shown);
     const std::string anew = fmt::format("SELECT {} FROM fresh", shown);
-    draft_.out.source = storage_source(storage, print(below));
+    draft_.out.source = storage_source(storage, below);
     draft_.apply_by(touched_keys(core) +
                     replace_keys(core, "core_gone", "core_added", shown, core.source) + ",\n" +
-                    add_changes(storage, draft_.input.parts.storage, changes, print(below)));
+                    add_changes(storage, draft_.input.parts.storage, changes, below));
     draft_.fill_by(fmt::format(
         "fresh AS MATERIALIZED (SELECT * FROM {} AS r),\n{},\n{}", fresh_rows(core.source),
         replace_all(core.storage, "fresh", "core_gone", "core_added"),
@@ -315,9 +314,9 @@ class kept_groups final {
   void group_view(const grouping& by, const keyed_storage& storage) {
     const group_residue residue{draft_.in, by.keys, by.sets, storage.keys, by.state};
     texts columns;
-    for (std::size_t i = 0; i < draft_.top->n_target_list; ++i) {
+    for (std::size_t i = 0; i < draft_.select->n_target_list; ++i) {
       const store::column_facts& output = draft_.input.facts.output.at(i);
-      const std::string value = residue.text(res_target(draft_.top->target_list[i])->val);
+      const std::string value = residue.text(res_target(draft_.select->target_list[i])->val);
       draft_.out.stored[output.name] =
           fmt::format("({}::{})", std::string("(") + residue.stored(value) + ")", output.type);
       if (std::find(storage.keys.begin(), storage.keys.end(), output.name) != storage.keys.end()) {
@@ -325,14 +324,14 @@ class kept_groups final {
       }
       columns.push_back(fmt::format("({})::{} AS {}", value, output.type, quoted(output.name)));
     }
-    const std::string where = draft_.top->having_clause != nullptr
-                                  ? residue.text(draft_.top->having_clause)
+    const std::string where = draft_.select->having_clause != nullptr
+                                  ? residue.text(draft_.select->having_clause)
                                   : std::string();
-    draft_.out.view = finish_group_view(residue, draft_.query.tree, draft_.top, columns,
+    draft_.out.view = finish_group_view(residue, draft_.query.tree, draft_.select, columns,
                                         draft_.input.parts.storage + " AS s", where);
     draft_.out.parts.insert(draft_.out.parts.begin(),
                             {"the groups", draft_.out.mechanism, why_kept(by)});
-    draft_.explain_residue(draft_.top, "groups");
+    draft_.explain_residue(draft_.select, "groups");
   }
 
   // Why groups are not made anew, if they might be.

@@ -1,6 +1,5 @@
 #include "incremental/key_graph.hpp"
 
-#include "incremental/derive.hpp"
 #include "incremental/properties.hpp"
 
 #include <algorithm>
@@ -31,10 +30,6 @@ bool is_strict(const node* expression) {
          (both->lexpr == nullptr || is_strict(both->lexpr)) && is_strict(both->rexpr);
 }
 
-bool has_limit(const select_statement* query) {
-  return query->limit_count != nullptr || query->limit_offset != nullptr;
-}
-
 std::set<std::string> joined(std::set<std::string> left, const std::set<std::string>& right) {
   left.insert(right.begin(), right.end());
   return left;
@@ -42,8 +37,7 @@ std::set<std::string> joined(std::set<std::string> left, const std::set<std::str
 
 }  // namespace
 
-key_graph::key_graph(const query_context& in, const select_statement* query,
-                     std::vector<int>& branches)
+key_graph::key_graph(const query_context& in, const relation& query, std::vector<int>& branches)
     : in_(in), branches_(branches) {
   output_ = add_query(query, {});
 }
@@ -82,31 +76,29 @@ bool key_graph::is_nulled_with(const derived_table& subquery, const node* expres
          });
 }
 
-std::vector<followed_column> key_graph::add_query(const select_statement* query,
-                                                  vertex_set needed_by) {
+std::vector<followed_column> key_graph::add_query(const relation& query, vertex_set needed_by) {
+  const select_parts parts = parts_of(query);
   // An aggregate yields its row without any row below; of a set operation no branch is needed for
   // sure.
-  const bool from_nothing =
-      groups(in_, query) && (query->n_group_clause == 0 || has_grouping_sets(*derive(in_, query)));
+  const bool from_nothing = parts.aggregate != nullptr &&
+                            (parts.aggregate->expressions.empty() || has_grouping_sets(query));
   if (from_nothing) needed_by.clear();
   const std::size_t before = vertices_.size();
   std::vector<followed_column> out =
-      is_set_operation(query) ? add_branch(query) : add_block(query, needed_by);
-  if (has_limit(query)) limited_.merge(vertices_since(before));
+      is_set_operation(*parts.from) ? add_branch(query) : add_select(query, needed_by);
+  if (parts.limit == nullptr) return out;
+  limited_.merge(vertices_since(before));
+  for (followed_column& one : out) one.expression = nullptr;
   return out;
 }
 
-std::vector<followed_column> key_graph::add_branch(const select_statement* query) {
+std::vector<followed_column> key_graph::add_branch(const relation& query) {
   if (next_branch_ == branches_.size()) branches_.push_back(0);
   const bool right = branches_[next_branch_++] == 1;
-  // The names of the columns are those of the left branch.
-  const select_statement* first = query;
-  while (is_set_operation(first)) first = first->larg;
-  std::vector<followed_column> out = add_query(right ? query->rarg : query->larg, {});
-  for (std::size_t i = 0; i < out.size() && i < first->n_target_list; ++i) {
-    out[i].name = res_target(first->target_list[i])->name;
-    if (has_limit(query)) out[i].expression = nullptr;
-  }
+  const relation& both = *parts_of(query).from;
+  std::vector<followed_column> out = add_query(right ? *both.right : *both.input, {});
+  const std::vector<std::string> names = column_names(query);
+  for (std::size_t i = 0; i < out.size() && i < names.size(); ++i) out[i].name = names[i];
   return out;
 }
 
@@ -114,91 +106,91 @@ std::set<std::string> key_graph::vertices_since(std::size_t before) const {
   return {vertices_.begin() + static_cast<long>(before), vertices_.end()};
 }
 
-std::vector<followed_column> key_graph::add_block(const select_statement* query,
-                                                  const vertex_set& needed_by) {
+std::vector<followed_column> key_graph::add_select(const relation& query,
+                                                   const vertex_set& needed_by) {
   const std::size_t before = vertices_.size();
-  for (std::size_t i = 0; i < query->n_from_clause; ++i) {
-    add_from(query->from_clause[i], joined(needed_by, vertices_since(before)));
-  }
+  const select_parts parts = parts_of(query);
+  add_from(*parts.from, needed_by);
   // Of a correlated subquery that may yield nothing a condition says nothing about outer tables.
   const vertex_set scope = joined(needed_by, vertices_since(before));
-  for (const node* condition : conjuncts(query->where_clause)) {
-    add_condition(condition, scope);
-    add_sub_links(condition, scope);
+  if (parts.where != nullptr) {
+    for (const expression& condition : parts.where->expressions) {
+      add_condition(condition.tree, scope);
+      add_subqueries(condition, scope);
+    }
   }
-  const auto below = [this](std::size_t count, node** items) {
-    for (std::size_t i = 0; i < count; ++i) add_sub_links(items[i], {});
-  };
-  below(query->n_target_list, query->target_list);
-  below(query->n_group_clause, query->group_clause);
-  below(query->n_sort_clause, query->sort_clause);
-  if (query->having_clause != nullptr) add_sub_links(query->having_clause, {});
+  for (const relation* one : {parts.project, parts.aggregate, parts.sort, parts.having}) {
+    if (one == nullptr) continue;
+    for (const expression& below : one->expressions) add_subqueries(below, {});
+  }
+  return columns_of(query);
+}
+
+std::vector<followed_column> key_graph::columns_of(const relation& query) const {
   std::vector<followed_column> out;
-  const std::optional<std::vector<node*>> allowed = deciding_expressions(in_, *derive(in_, query));
-  for (std::size_t i = 0; i < query->n_target_list; ++i) {
-    const PgQuery__ResTarget* target = res_target(query->target_list[i]);
+  const relation* project = parts_of(query).project;
+  if (project == nullptr) return out;
+  const std::optional<std::vector<node*>> allowed = deciding_expressions(in_, query);
+  for (const expression& one : project->expressions) {
+    const PgQuery__ResTarget* target = res_target(one.tree);
     const bool free =
         !allowed || std::any_of(allowed->begin(), allowed->end(),
-                                [&](const node* one) { return same(one, target->val); });
-    const bool can = free && !has_limit(query) && aggregates_in(in_, target->val).empty() &&
-                     windows_in(target->val).empty();
+                                [&](const node* known) { return same(known, target->val); });
+    const bool can =
+        free && aggregates_in(in_, target->val).empty() && windows_in(target->val).empty();
     out.push_back({target->name, can ? followed(target->val) : nullptr});
   }
   return out;
 }
 
-void key_graph::add_from(const node* item, const vertex_set& needed_by) {
-  if (const PgQuery__RangeVar* table = range_var(item)) {
-    vertices_.emplace_back(table->alias->aliasname);
-  } else if (const PgQuery__RangeSubselect* sub = range_subselect(item)) {
+void key_graph::add_from(const relation& item, const vertex_set& needed_by) {
+  if (item.kind == relation_kind::scan) {
+    vertices_.emplace_back(item.alias);
+  } else if (item.kind == relation_kind::rename) {
     const std::size_t before = vertices_.size();
-    derived_table made{add_query(select_of(sub->subquery), needed_by), {}, false};
+    const std::string alias(item.alias);
+    derived_table made{add_query(*item.input, needed_by), {}, false};
     made.vertices = vertices_since(before);
-    derived_[sub->alias->aliasname] = std::move(made);
-    subqueries_.emplace_back(sub->alias->aliasname);
-  } else if (const PgQuery__JoinExpr* join = join_expr(item)) {
-    add_join(join, needed_by);
+    derived_[alias] = std::move(made);
+    subqueries_.push_back(alias);
+  } else if (is_join(item)) {
+    add_join(item, needed_by);
   }
 }
 
-void key_graph::add_join(const PgQuery__JoinExpr* join, const vertex_set& needed_by) {
-  const auto type = join->jointype;
-  const bool left_needed =
-      type == PG_QUERY__JOIN_TYPE__JOIN_INNER || type == PG_QUERY__JOIN_TYPE__JOIN_LEFT;
-  const bool right_needed =
-      type == PG_QUERY__JOIN_TYPE__JOIN_INNER || type == PG_QUERY__JOIN_TYPE__JOIN_RIGHT;
+void key_graph::add_join(const relation& join, const vertex_set& needed_by) {
+  const bool inner = join.kind == relation_kind::inner_join;
+  const bool full = join.kind == relation_kind::full_join;
+  const bool left_preserved = join.kind == relation_kind::left_join || full;
+  const bool right_preserved = join.kind == relation_kind::right_join || full;
   const std::size_t before = vertices_.size();
   const std::size_t first_subquery = subqueries_.size();
-  add_from(join->larg, left_needed ? needed_by : vertex_set());
+  add_from(*join.input, right_preserved ? vertex_set() : needed_by);
   const std::size_t middle = vertices_.size();
   const std::size_t middle_subquery = subqueries_.size();
-  const vertex_set outside = type == PG_QUERY__JOIN_TYPE__JOIN_INNER
-                                 ? joined(needed_by, vertices_since(before))
-                                 : needed_by;
-  add_from(join->rarg, right_needed ? outside : vertex_set());
+  const vertex_set outside = inner ? joined(needed_by, vertices_since(before)) : needed_by;
+  add_from(*join.right, left_preserved ? vertex_set() : outside);
   const auto at = [this](std::size_t index) {
     return vertices_.begin() + static_cast<long>(index);
   };
   const std::set<std::string> left(at(before), at(middle));
   const std::set<std::string> right(at(middle), vertices_.end());
   // ON of an outer join says nothing about the rows of the preserved side alone.
-  vertex_set scope = left;
-  if (type == PG_QUERY__JOIN_TYPE__JOIN_LEFT) scope.clear();
-  if (type != PG_QUERY__JOIN_TYPE__JOIN_RIGHT) scope.insert(right.begin(), right.end());
-  if (type == PG_QUERY__JOIN_TYPE__JOIN_INNER) scope = joined(std::move(scope), needed_by);
-  for (const node* condition : conjuncts(join->quals)) {
-    const bool one_side_of_full =
-        type == PG_QUERY__JOIN_TYPE__JOIN_FULL && !touches_both(condition, left, right);
-    if (!one_side_of_full) add_condition(condition, scope);
-    // Where it is not true the row is there all the same.
-    add_sub_links(condition, type == PG_QUERY__JOIN_TYPE__JOIN_INNER ? scope : vertex_set());
+  vertex_set scope;
+  if (join.kind != relation_kind::left_join) scope = left;
+  if (join.kind != relation_kind::right_join) scope.insert(right.begin(), right.end());
+  if (inner) scope = joined(std::move(scope), needed_by);
+  for (const expression& condition : join.expressions) {
+    const bool one_side_of_full = full && !touches_both(condition.tree, left, right);
+    if (!one_side_of_full) add_condition(condition.tree, scope);
+    add_subqueries(condition, scope);
   }
-  if (type == PG_QUERY__JOIN_TYPE__JOIN_FULL) note_merged(join, left, right);
-  if (type == PG_QUERY__JOIN_TYPE__JOIN_LEFT || type == PG_QUERY__JOIN_TYPE__JOIN_FULL) {
+  if (full) note_merged(join, left, right);
+  if (left_preserved) {
     nulled_.insert(right.begin(), right.end());
     note_nulled(middle_subquery, subqueries_.size());
   }
-  if (type == PG_QUERY__JOIN_TYPE__JOIN_RIGHT || type == PG_QUERY__JOIN_TYPE__JOIN_FULL) {
+  if (right_preserved) {
     nulled_.insert(left.begin(), left.end());
     note_nulled(first_subquery, middle_subquery);
   }
@@ -220,20 +212,20 @@ bool key_graph::touches_both(const node* condition, const std::set<std::string>&
   return any_in(left) && any_in(right);
 }
 
-void key_graph::note_merged(const PgQuery__JoinExpr* join, const std::set<std::string>& left,
+void key_graph::note_merged(const relation& join, const std::set<std::string>& left,
                             const std::set<std::string>& right) {
   const auto owned_by = [this](const node* expression, const std::set<std::string>& side) {
     const std::set<std::string> aliases = aliases_in(expression);
     return aliases.size() == 1 && side.contains(*aliases.begin()) &&
            !nulled_.contains(*aliases.begin());
   };
-  for (const node* condition : conjuncts(join->quals)) {
-    if (!is_equality(condition)) continue;
-    node* a = followed(operation(condition)->lexpr);
-    node* b = followed(operation(condition)->rexpr);
+  for (const expression& condition : join.expressions) {
+    if (!is_equality(condition.tree)) continue;
+    node* own_a = operation(condition.tree)->lexpr;
+    node* own_b = operation(condition.tree)->rexpr;
+    node* a = followed(own_a);
+    node* b = followed(own_b);
     if (a == nullptr || b == nullptr) continue;
-    node* own_a = operation(condition)->lexpr;
-    node* own_b = operation(condition)->rexpr;
     if (owned_by(b, left) && owned_by(a, right)) {
       std::swap(a, b);
       std::swap(own_a, own_b);
@@ -298,22 +290,15 @@ void key_graph::add_in(const PgQuery__SubLink* sub, const std::vector<followed_c
   }
 }
 
-void key_graph::add_sub_links(const node* expression, const vertex_set& must_hold) {
-  const PgQuery__SubLink* whole = sub_link(expression);
-  walk(expression, [&](ProtobufCMessage* message) {
-    const auto* sub = as<PgQuery__SubLink>(message, pg_query__sub_link__descriptor);
-    if (sub == nullptr) return message->descriptor != &pg_query__select_stmt__descriptor;
-    if (sub->testexpr != nullptr) add_sub_links(sub->testexpr, {});
+void key_graph::add_subqueries(const expression& of, const vertex_set& must_hold) {
+  for (const dependent_join& sub : of.subqueries) {
     const std::size_t before = vertices_.size();
-    const bool true_by_a_row = sub->sub_link_type == PG_QUERY__SUB_LINK_TYPE__EXISTS_SUBLINK ||
-                               sub->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK;
-    const vertex_set needed_by = sub == whole && true_by_a_row ? must_hold : vertex_set();
-    const std::vector<followed_column> columns = add_query(select_of(sub->subselect), needed_by);
+    const vertex_set needed_by = sub.kind == dependent_kind::semi_join ? must_hold : vertex_set();
+    const std::vector<followed_column> columns = add_query(*sub.query, needed_by);
     const vertex_set own = vertices_since(before);
-    for (const std::string& vertex : own) sub_links_.emplace(vertex, sub);
-    add_in(sub, columns, joined(needed_by, own), !needed_by.empty());
-    return false;
-  });
+    for (const std::string& vertex : own) in_expressions_.emplace(vertex, &sub);
+    add_in(sub.written, columns, joined(needed_by, own), !needed_by.empty());
+  }
 }
 
 std::map<std::string, std::string> key_graph::towards(const std::string& root,

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "incremental/blocks.hpp"
+#include "incremental/algebra.hpp"
 
 #include <map>
 #include <optional>
@@ -50,7 +50,7 @@ class key_graph final {
  public:
   /// `branches`: for each set operation that is met, in order, 0 for its left branch and 1 for its
   /// right one; what is missing is 0 and is appended.
-  key_graph(const query_context& in, const select_statement* query, std::vector<int>& branches);
+  key_graph(const query_context& in, const relation& query, std::vector<int>& branches);
 
   [[nodiscard]] const std::vector<std::string>& vertices() const noexcept { return vertices_; }
   [[nodiscard]] const std::vector<graph_condition>& conditions() const noexcept {
@@ -62,9 +62,9 @@ class key_graph final {
     return nulled_.contains(vertex);
   }
   /// The innermost subquery in an expression that the vertex stands in; nothing if it is in FROM.
-  [[nodiscard]] const PgQuery__SubLink* sub_link_of(const std::string& vertex) const {
-    const auto found = sub_links_.find(vertex);
-    return found == sub_links_.end() ? nullptr : found->second;
+  [[nodiscard]] const dependent_join* subquery_of(const std::string& vertex) const {
+    const auto found = in_expressions_.find(vertex);
+    return found == in_expressions_.end() ? nullptr : found->second;
   }
   /// Below a LIMIT: which rows these give depends on all of them.
   [[nodiscard]] bool limited(const std::string& vertex) const { return limited_.contains(vertex); }
@@ -88,20 +88,20 @@ class key_graph final {
   using vertex_set = std::set<std::string>;
 
   // `needed_by` are vertices outside that have a part in a row only if this yields one.
-  std::vector<followed_column> add_query(const select_statement* query, vertex_set needed_by);
-  std::vector<followed_column> add_branch(const select_statement* query);
-  std::vector<followed_column> add_block(const select_statement* query,
-                                         const vertex_set& needed_by);
-  void add_from(const node* item, const vertex_set& needed_by);
-  void add_join(const PgQuery__JoinExpr* join, const vertex_set& needed_by);
+  std::vector<followed_column> add_query(const relation& query, vertex_set needed_by);
+  std::vector<followed_column> add_branch(const relation& query);
+  std::vector<followed_column> add_select(const relation& query, const vertex_set& needed_by);
+  std::vector<followed_column> columns_of(const relation& query) const;
+  void add_from(const relation& item, const vertex_set& needed_by);
+  void add_join(const relation& join, const vertex_set& needed_by);
   void add_condition(const node* condition, const vertex_set& scope);
-  // `must_hold`: what the expression must be true for; nothing if it need not be true.
-  void add_sub_links(const node* expression, const vertex_set& must_hold);
+  // `must_hold`: what is there only if a semi-join finds something.
+  void add_subqueries(const expression& of, const vertex_set& must_hold);
   void add_in(const PgQuery__SubLink* sub, const std::vector<followed_column>& columns,
               const vertex_set& scope, bool must_hold);
   void keep(node* expression, const std::set<std::string>& scope, bool equality);
   [[nodiscard]] std::set<std::string> vertices_since(std::size_t before) const;
-  void note_merged(const PgQuery__JoinExpr* join, const std::set<std::string>& left,
+  void note_merged(const relation& join, const std::set<std::string>& left,
                    const std::set<std::string>& right);
   static bool is_nulled_with(const derived_table& subquery, const node* expression);
   void note_nulled(std::size_t from, std::size_t to);
@@ -119,7 +119,7 @@ class key_graph final {
   std::map<std::string, derived_table> derived_;
   std::vector<std::string> subqueries_;  // The aliases of those, as they come.
   std::set<std::string> nulled_;
-  std::map<std::string, const PgQuery__SubLink*> sub_links_;
+  std::map<std::string, const dependent_join*> in_expressions_;
   std::set<std::string> limited_;
   std::set<std::string> behind_null_;
 };

@@ -44,6 +44,7 @@ class delta final {
         return of_subquery(it);
       case relation_kind::project:
       case relation_kind::filter:
+      case relation_kind::window:  // A WINDOW that no function goes over.
         return above(it, of(*it.input));
       case relation_kind::sort:  // Changes come in no order.
         return of(*it.input);
@@ -99,15 +100,13 @@ class delta final {
   // Of a UNION ALL the branch that changes; its columns have the names of the first one. Nothing
   // if both are to change.
   [[nodiscard]] const relation* changed_branch(const relation& query) const {
-    const relation* first = &query;
-    while (is_set_operation(*parts_of(*first).from)) first = parts_of(*first).from->input;
     const relation* out = &query;
     for (const relation* both = parts_of(query).from; is_set_operation(*both);
          both = parts_of(*out).from) {
       if (touched(*both->input) && touched(*both->right)) return nullptr;
       out = touched(*both->input) ? both->input : both->right;
     }
-    return named_as(in_, *parts_of(*out).project, *first);
+    return with_names(in_, *parts_of(*out).project, column_names(query));
   }
 
   // One branch may have other types than all together, and x / 2 another value then.

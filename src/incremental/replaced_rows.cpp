@@ -20,21 +20,25 @@ using texts = std::vector<std::string>;
 
 }  // namespace
 
-replaced_storage key_storage(draft& to, select_statement* query, const key_plan& plan,
+const relation* with_keys(const draft& to, const relation& rows, const key_plan& plan) {
+  const relation* out = &rows;
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    if (plan.columns[i].starts_with("__mv_k")) {
+      out = with_target(to.in, *out, plan.expressions[i], plan.columns[i]);
+    }
+  }
+  return out;
+}
+
+replaced_storage key_storage(draft& to, const relation& rows, const key_plan& plan,
                              std::string storage, std::string source_name, std::string& source) {
   replaced_storage out{.storage = std::move(storage),
                        .source = std::move(source_name),
                        .columns = {},
                        .keys = plan.columns,
                        .traits = {}};
-  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
-    if (plan.columns[i].starts_with("__mv_k")) {
-      append(to.memory, query->n_target_list, query->target_list,
-             make_target(to.memory, copy(to.memory, plan.expressions[i]), plan.columns[i]));
-    }
-  }
-  const std::string rows = print(query);
-  const std::vector<store::column_facts>& known = to.types_of(rows);
+  const std::string text = print(statement_of(to.memory, rows));
+  const std::vector<store::column_facts>& known = to.types_of(text);
   for (std::size_t i = 0; i < plan.columns.size(); ++i) {
     const auto facts = std::find_if(known.begin(), known.end(),
                                     [&](const auto& one) { return one.name == plan.columns[i]; });
@@ -49,45 +53,51 @@ replaced_storage key_storage(draft& to, select_statement* query, const key_plan&
           construct::type_without_hash,
           fmt::format("{} ({})", key == nullptr ? facts->name : print(key), facts->type), name);
     }
-    const bool never = plan.expressions[i] != nullptr &&
-                       never_null(to.in, *derive(to.in, query), plan.expressions[i]);
+    const bool never =
+        plan.expressions[i] != nullptr && never_null(to.in, rows, plan.expressions[i]);
     out.traits.push_back(
         {.nullable = !never, .fixed = facts->fixed_size, .array = is_array(facts->type)});
     out.types.push_back(facts->type);
   }
   for (const store::column_facts& one : known) out.columns.push_back(quoted(one.name));
-  source = rows;
+  source = text;
   if (need_hash(out.traits)) {
     out.hash = "__mv_hash";
     texts keys;
     for (const std::string& key : plan.columns) keys.push_back("r." + quoted(key));
-    source = fmt::format("SELECT r.*, {} AS __mv_hash FROM ({}) AS r", hash_of(keys), rows);
+    source = fmt::format("SELECT r.*, {} AS __mv_hash FROM ({}) AS r", hash_of(keys), text);
   }
   return out;
 }
 
-void replace_by_keys(draft& to, const std::string& what, const std::string& because) {
-  select_statement* rows = copy(to.memory, to.top);
-  const residue_order order = order_of(to.in, to.query.tree, to.input.facts);
-  if (!is_set_operation(rows)) {
-    for (std::size_t i = 0; i < rows->n_target_list; ++i) {
-      res_target(rows->target_list[i])->name = to.memory.text(to.input.facts.output.at(i).name);
-    }
-    for (std::size_t i = 0; i < order.hidden.size(); ++i) {
-      append(
-          to.memory, rows->n_target_list, rows->target_list,
-          make_target(to.memory, copy(to.memory, order.hidden[i]), fmt::format("__mv_o{}", i + 1)));
-    }
-    // DISTINCT ON keeps the first row by this order.
-    if (rows->n_distinct_clause > 0) {
-      rows->n_sort_clause = to.query.tree->n_sort_clause;
-      rows->sort_clause = to.query.tree->sort_clause;
-    }
+namespace {
+
+// The rows of the query with what ORDER BY goes by.
+const relation* rows_with(const draft& to, const residue_order& order) {
+  const select_parts whole = parts_of(*to.whole);
+  if (is_set_operation(*whole.from)) return to.top;
+  std::vector<std::string> names;
+  for (const store::column_facts& one : to.input.facts.output) names.push_back(one.name);
+  const relation* out = with_names(to.in, *to.top, names);
+  for (std::size_t i = 0; i < order.hidden.size(); ++i) {
+    out = with_target(to.in, *out, order.hidden[i], fmt::format("__mv_o{}", i + 1));
   }
-  const key_plan plan = plan_keys(to.in, rows, to.bits, to.logs);
+  if (whole.distinct == nullptr || whole.sort == nullptr) return out;
+  // DISTINCT ON keeps the first row by this order.
+  relation sorted = *whole.sort;
+  sorted.input = out;
+  return to.in.memory.keep(sorted);
+}
+
+}  // namespace
+
+void replace_by_keys(draft& to, const std::string& what, const std::string& because) {
+  const residue_order order = order_of(to.in, to.query.tree, to.input.facts);
+  const relation* rows = rows_with(to, order);
+  const key_plan plan = plan_keys(to.in, *rows, to.bits, to.logs);
   std::string source;
-  const replaced_storage storage =
-      key_storage(to, rows, plan, to.input.parts.storage, to.input.parts.source, source);
+  const replaced_storage storage = key_storage(
+      to, *with_keys(to, *rows, plan), plan, to.input.parts.storage, to.input.parts.source, source);
   to.out.mechanism = "K";
   to.out.source = std::move(source);
   to.out.pieces = plan.pieces;

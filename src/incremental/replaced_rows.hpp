@@ -14,10 +14,14 @@ namespace matview::incremental {
 /// @throws not_incremental, unknown_types
 void replace_by_keys(draft& to, const std::string& what, const std::string& because);
 
-/// Adds hidden key columns to `query`, which is K's or the rows below GROUP BY of D; `source`
-/// becomes the query of its storage.
+/// `rows`, which are K's or those below GROUP BY of D, with hidden columns for those of their key
+/// that they do not show.
+[[nodiscard]] const relation* with_keys(const draft& to, const relation& rows,
+                                        const key_plan& plan);
+
+/// The storage of rows that have their key; `source` becomes its query.
 /// @throws not_incremental, unknown_types
-[[nodiscard]] replaced_storage key_storage(draft& to, select_statement* query, const key_plan& plan,
+[[nodiscard]] replaced_storage key_storage(draft& to, const relation& rows, const key_plan& plan,
                                            std::string storage, std::string source_name,
                                            std::string& source);
 
