@@ -30,7 +30,7 @@ class counted_rows final {
   [[nodiscard]] bool possible() const noexcept { return formula_.has_value(); }
 
   void run() {
-    const residue_order order = order_of(draft_.in, draft_.query.tree, draft_.input.facts);
+    const residue_order order = order_of(draft_.in, *draft_.whole);
     if (std::ranges::any_of(order.hidden, has_sub_link)) {
       replace_by_keys(draft_, "the rows", "because of a subquery in ORDER BY");
       return;
@@ -86,7 +86,7 @@ class counted_rows final {
     } else if (!unique) {
       from += fmt::format(", generate_series(1::bigint, {})", *formula_);
     }
-    draft_.out.view = finish_view(draft_.in, draft_.query.tree, order, columns, from, where);
+    draft_.out.view = finish_view(draft_.in, *draft_.whole, order, columns, from, where);
     draft_.out.parts.insert(
         draft_.out.parts.begin(),
         {"the rows", "L",

@@ -9,6 +9,14 @@ namespace matview::incremental {
 
 namespace {
 
+bool groups(const query_context& in, const select_statement* query) {
+  if (query->n_group_clause > 0 || query->having_clause != nullptr) return true;
+  for (std::size_t i = 0; i < query->n_target_list; ++i) {
+    if (!aggregates_in(in, res_target(query->target_list[i])->val).empty()) return true;
+  }
+  return false;
+}
+
 bool looks_for_a_row(const PgQuery__SubLink* sub) {
   return sub->sub_link_type == PG_QUERY__SUB_LINK_TYPE__EXISTS_SUBLINK ||
          sub->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK;

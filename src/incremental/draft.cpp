@@ -38,7 +38,6 @@ draft::draft(const compile_input& from)
   const select_parts parts = parts_of(*whole);
   top = parts.limit != nullptr ? parts.limit->input : whole;
   if (parts.sort != nullptr) top = parts.sort->input;
-  select = statement_of(memory, *top);
 }
 
 const std::vector<store::column_facts>& draft::types_of(const std::string& of) const {
@@ -122,8 +121,8 @@ void draft::add_index(const std::string& on, std::string_view unique, bool hashe
                                              fmt::join(names, ", ")));
 }
 
-void draft::explain_residue(const select_statement* grouped, const std::string& stored) {
-  const auto left = explained_residue(in, query.tree, grouped, stored);
+void draft::explain_residue(const relation* grouped, const std::string& stored) {
+  const auto left = explained_residue(in, *whole, grouped, stored);
   out.parts.insert(out.parts.begin(), left.begin(), left.end());
 }
 

@@ -48,7 +48,7 @@ class draft final {
   void add_index(const replaced_storage& storage);
 
   /// What is left to the view that users read; see explained_residue().
-  void explain_residue(const select_statement* grouped, const std::string& stored);
+  void explain_residue(const relation* grouped, const std::string& stored);
 
   const compile_input& input;
   arena memory;
@@ -58,7 +58,6 @@ class draft final {
   std::map<std::int64_t, int> logs;  ///< The same: the number of its log.
   const relation* whole = nullptr;   ///< What the query computes.
   const relation* top = nullptr;     ///< The same without ORDER BY and LIMIT.
-  select_statement* select = nullptr;
   compiled_view out = {};
 
  private:

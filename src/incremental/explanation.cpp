@@ -18,19 +18,13 @@ void add_once(texts& to, std::string one) {
   if (std::find(to.begin(), to.end(), one) == to.end()) to.push_back(std::move(one));
 }
 
-bool is_distinct(const select_statement* query) {
-  return query->n_distinct_clause > 0;
-}
-
 // Whether some target is more than a column of GROUP BY or one aggregate.
-bool has_expressions(const query_context& in, const select_statement* grouped) {
-  return std::any_of(grouped->target_list, grouped->target_list + grouped->n_target_list,
-                     [&](const node* target) {
-                       node* value = res_target(target)->val;
-                       const PgQuery__FuncCall* call = func_call(value);
-                       const bool aggregate = call != nullptr && is_aggregate(call, in.facts);
-                       return !aggregate && !aggregates_in(in, value).empty();
-                     });
+bool has_expressions(const query_context& in, const relation& project) {
+  return std::ranges::any_of(shown_by(project), [&](node* value) {
+    const PgQuery__FuncCall* call = func_call(value);
+    const bool aggregate = call != nullptr && is_aggregate(call, in.facts);
+    return !aggregate && !aggregates_in(in, value).empty();
+  });
 }
 
 void add_operations(const relation& query, texts& to) {
@@ -49,21 +43,21 @@ void add_operations(const relation& query, texts& to) {
 
 }  // namespace
 
-std::vector<explained_part> explained_residue(const query_context& in,
-                                              const select_statement* query,
-                                              const select_statement* top,
-                                              const std::string& stored) {
+std::vector<explained_part> explained_residue(const query_context& in, const relation& query,
+                                              const relation* top, const std::string& stored) {
   texts what;
   if (top != nullptr) {
-    if (top->having_clause != nullptr) what.emplace_back("HAVING");
-    if (has_expressions(in, top)) what.emplace_back("expressions over aggregates");
-    if (is_distinct(top)) what.emplace_back("DISTINCT");
+    const select_parts grouped = parts_of(*top);
+    if (grouped.having != nullptr) what.emplace_back("HAVING");
+    if (has_expressions(in, *grouped.project)) what.emplace_back("expressions over aggregates");
+    if (grouped.distinct != nullptr) what.emplace_back("DISTINCT");
   }
-  if (query->n_sort_clause > 0) what.emplace_back("ORDER BY");
-  if (query->limit_count != nullptr) what.emplace_back("LIMIT");
-  if (query->limit_offset != nullptr) what.emplace_back("OFFSET");
+  const select_parts whole = parts_of(query);
+  if (whole.sort != nullptr) what.emplace_back("ORDER BY");
+  const bool limited = whole.limit != nullptr;
+  if (limited && whole.limit->bounds->limit_count != nullptr) what.emplace_back("LIMIT");
+  if (limited && whole.limit->bounds->limit_offset != nullptr) what.emplace_back("OFFSET");
   if (what.empty()) return {};
-  const bool limited = query->limit_count != nullptr || query->limit_offset != nullptr;
   return {{fmt::format("{}", fmt::join(what, ", ")), "residue",
            fmt::format("computed from the stored {} when the view is read{}", stored,
                        limited ? "; what is beyond LIMIT is stored, too" : "")}};

@@ -15,8 +15,8 @@ namespace matview::incremental {
 /// What is left to the view that users read, of a query over `stored`: groups or rows.
 /// @param top     `query` without ORDER BY and LIMIT, if it is grouped from stored groups.
 [[nodiscard]] std::vector<explained_part> explained_residue(const query_context& in,
-                                                            const select_statement* query,
-                                                            const select_statement* top,
+                                                            const relation& query,
+                                                            const relation* top,
                                                             const std::string& stored);
 
 /// `UNION ALL, EXCEPT`: of the operations and DISTINCT that counters decide.

@@ -4,6 +4,7 @@
 #include "incremental/aggregates.hpp"
 #include "incremental/derive.hpp"
 #include "incremental/explanation.hpp"
+#include "incremental/grouping.hpp"
 #include "incremental/properties.hpp"
 #include "incremental/replaced_rows.hpp"
 #include "incremental/residue.hpp"
@@ -33,7 +34,8 @@ struct grouping {
 
 class kept_groups final {
  public:
-  explicit kept_groups(draft& to) : draft_(to) {}
+  explicit kept_groups(draft& to)
+      : draft_(to), parts_(parts_of(*to.top)), shown_(shown_by(*parts_.project)) {}
   kept_groups(const kept_groups&) = delete;
   kept_groups& operator=(const kept_groups&) = delete;
 
@@ -54,7 +56,7 @@ class kept_groups final {
       draft_.out.mechanism = "L";
       std::vector<const relation*> queries;
       for (std::size_t set = 0; set < std::max<std::size_t>(1, by.sets.size()); ++set) {
-        queries.push_back(derive(draft_.in, group_branch(by, set)));
+        queries.push_back(group_branch(by, set));
       }
       draft_.maintain(storage, queries, grand_totals(by));
     } else {
@@ -68,7 +70,7 @@ class kept_groups final {
   grouping read_groups() {
     grouping out;
     if (has_grouping_sets(*draft_.top)) {
-      out.sets = grouping_sets(draft_.select, out.keys);
+      out.sets = grouping_sets(*draft_.top, out.keys);
     } else {
       out.keys = group_expressions(draft_.in, *draft_.top);
     }
@@ -82,12 +84,10 @@ class kept_groups final {
       }
       if (has_sub_link(expression)) out.why_not = "a subquery stands beside the aggregates";
     };
-    for (std::size_t i = 0; i < draft_.select->n_target_list; ++i) {
-      read(res_target(draft_.select->target_list[i])->val);
-    }
-    if (draft_.select->having_clause != nullptr) read(draft_.select->having_clause);
-    for (std::size_t i = 0; i < draft_.query.tree->n_sort_clause; ++i) {
-      read(draft_.query.tree->sort_clause[i]->sort_by->node);
+    for (node* value : shown_) read(value);
+    if (parts_.having != nullptr) read(parts_.having->condition);
+    if (const relation* sort = parts_of(*draft_.whole).sort) {
+      for (const expression& item : sort->expressions) read(item.tree->sort_by->node);
     }
     if (has_windows(*draft_.top)) out.why_not = "a window function goes over the groups";
     return out;
@@ -96,16 +96,17 @@ class kept_groups final {
   // The storage of groups; fills in why_not if a type forbids it.
   keyed_storage storage_of(grouping& by) {
     keyed_storage out;
-    select_statement* probe = core_of(draft_.in, draft_.select);
+    std::vector<node*> probed;
     const auto add = [&](node* value) {
-      append(draft_.memory, probe->n_target_list, probe->target_list,
-             make_target(draft_.memory, value, fmt::format("c{}", probe->n_target_list + 1)));
+      probed.push_back(make_target(draft_.memory, value, fmt::format("c{}", probed.size() + 1)));
     };
     for (node* key : by.keys) add(key);
     for (const auto& one : by.state.totals) add(one.of);
     for (const auto& one : by.state.extremes) add(one.of);
-    if (probe->n_target_list == 0) add(parse_expression(draft_.memory, "1"));
-    const std::vector<store::column_facts>& known = draft_.types_of(print(probe));
+    if (probed.empty()) add(parse_expression(draft_.memory, "1"));
+    const relation* probe = projected(draft_.in, rows(), probed);
+    const std::vector<store::column_facts>& known =
+        draft_.types_of(print(statement_of(draft_.memory, *probe)));
     by.types.clear();
     for (const store::column_facts& one : known) by.types.push_back(one.type);
     for (std::size_t i = 0; i < by.keys.size(); ++i) {
@@ -174,10 +175,8 @@ class kept_groups final {
   }
 
   std::string output_name(const node* expression) const {
-    for (std::size_t i = 0; i < draft_.select->n_target_list; ++i) {
-      if (same(res_target(draft_.select->target_list[i])->val, expression)) {
-        return draft_.input.facts.output.at(i).name;
-      }
+    for (std::size_t i = 0; i < shown_.size(); ++i) {
+      if (same(shown_[i], expression)) return draft_.input.facts.output.at(i).name;
     }
     return {};
   }
@@ -225,13 +224,14 @@ class kept_groups final {
     return out;
   }
 
+  // What is grouped.
+  [[nodiscard]] const relation& rows() const { return *parts_.aggregate->input; }
+
   // The rows below GROUP BY; of grouping sets those for one set.
-  select_statement* group_branch(const grouping& by, std::size_t set) {
-    select_statement* out = core_of(draft_.in, draft_.select);
+  const relation* group_branch(const grouping& by, std::size_t set) const {
+    std::vector<node*> targets;
     const auto add = [&](node* value, std::string_view name, std::size_t number) {
-      append(draft_.memory, out->n_target_list, out->target_list,
-             make_target(draft_.memory, copy(draft_.memory, value),
-                         fmt::format("{}{}", name, number)));
+      targets.push_back(make_target(draft_.memory, value, fmt::format("{}{}", name, number)));
     };
     for (std::size_t i = 0; i < by.keys.size(); ++i) {
       const bool grouped = by.sets.empty() || std::find(by.sets[set].begin(), by.sets[set].end(),
@@ -248,9 +248,7 @@ class kept_groups final {
     for (std::size_t i = 0; i < by.state.extremes.size(); ++i) {
       add(by.state.extremes[i].of, "e", i + 1);
     }
-    append(draft_.memory, out->n_target_list, out->target_list,
-           make_target(draft_.memory, parse_expression(draft_.memory, "1::int"), "leaf"));
-    return out;
+    return draft_.with_leaf(*projected(draft_.in, rows(), targets), 1);
   }
 
   // Mechanism D.
@@ -258,11 +256,11 @@ class kept_groups final {
     if (!by.sets.empty()) {
       throw not_incremental(construct::grouping_sets, "over outer joins or subqueries");
     }
-    const relation* rows = derive(draft_.in, group_branch(by, 0));
+    const relation* below = group_branch(by, 0);
     draft_.out.mechanism = "D";
-    const key_plan plan = plan_keys(draft_.in, *rows, draft_.bits, draft_.logs);
-    const relation* keyed = with_keys(draft_, *rows, plan);
-    const std::string below = print(statement_of(draft_.memory, *keyed));
+    const key_plan plan = plan_keys(draft_.in, *below, draft_.bits, draft_.logs);
+    const relation* keyed = with_keys(draft_, *below, plan);
+    const std::string text = print(statement_of(draft_.memory, *keyed));
     const replaced_storage core =
         key_storage(draft_, *keyed, plan, draft_.input.parts.core, draft_.input.parts.core_source,
                     draft_.out.core_source);
@@ -280,10 +278,10 @@ class kept_groups final {
         "core_gone",
         shown);
     const std::string anew = fmt::format("SELECT {} FROM fresh", shown);
-    draft_.out.source = storage_source(storage, below);
+    draft_.out.source = storage_source(storage, text);
     draft_.apply_by(touched_keys(core) +
                     replace_keys(core, "core_gone", "core_added", shown, core.source) + ",\n" +
-                    add_changes(storage, draft_.input.parts.storage, changes, below));
+                    add_changes(storage, draft_.input.parts.storage, changes, text));
     draft_.fill_by(fmt::format(
         "fresh AS MATERIALIZED (SELECT * FROM {} AS r),\n{},\n{}", fresh_rows(core.source),
         replace_all(core.storage, "fresh", "core_gone", "core_added"),
@@ -314,9 +312,9 @@ class kept_groups final {
   void group_view(const grouping& by, const keyed_storage& storage) {
     const group_residue residue{draft_.in, by.keys, by.sets, storage.keys, by.state};
     texts columns;
-    for (std::size_t i = 0; i < draft_.select->n_target_list; ++i) {
+    for (std::size_t i = 0; i < shown_.size(); ++i) {
       const store::column_facts& output = draft_.input.facts.output.at(i);
-      const std::string value = residue.text(res_target(draft_.select->target_list[i])->val);
+      const std::string value = residue.text(shown_[i]);
       draft_.out.stored[output.name] =
           fmt::format("({}::{})", std::string("(") + residue.stored(value) + ")", output.type);
       if (std::find(storage.keys.begin(), storage.keys.end(), output.name) != storage.keys.end()) {
@@ -324,14 +322,13 @@ class kept_groups final {
       }
       columns.push_back(fmt::format("({})::{} AS {}", value, output.type, quoted(output.name)));
     }
-    const std::string where = draft_.select->having_clause != nullptr
-                                  ? residue.text(draft_.select->having_clause)
-                                  : std::string();
-    draft_.out.view = finish_group_view(residue, draft_.query.tree, draft_.select, columns,
+    const std::string where =
+        parts_.having != nullptr ? residue.text(parts_.having->condition) : std::string();
+    draft_.out.view = finish_group_view(residue, *draft_.whole, columns,
                                         draft_.input.parts.storage + " AS s", where);
     draft_.out.parts.insert(draft_.out.parts.begin(),
                             {"the groups", draft_.out.mechanism, why_kept(by)});
-    draft_.explain_residue(draft_.select, "groups");
+    draft_.explain_residue(draft_.top, "groups");
   }
 
   // Why groups are not made anew, if they might be.
@@ -346,6 +343,8 @@ class kept_groups final {
   }
 
   draft& draft_;
+  const select_parts parts_;
+  const std::vector<node*> shown_;
 };
 
 }  // namespace

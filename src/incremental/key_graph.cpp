@@ -1,5 +1,6 @@
 #include "incremental/key_graph.hpp"
 
+#include "incremental/grouping.hpp"
 #include "incremental/properties.hpp"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "incremental/blocks.hpp"
+#include "incremental/expressions.hpp"
 
 #include <string>
 #include <vector>

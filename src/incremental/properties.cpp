@@ -1,5 +1,6 @@
 #include "incremental/properties.hpp"
 
+#include "incremental/grouping.hpp"
 #include "incremental/refusal.hpp"
 
 #include <algorithm>
@@ -122,47 +123,9 @@ bool has_windows(const relation& query) {
          (parts.sort != nullptr && !parts.sort->partitions.empty());
 }
 
-bool has_grouping_sets(const relation& query) {
-  const relation* aggregate = parts_of(query).aggregate;
-  return aggregate != nullptr &&
-         std::ranges::any_of(aggregate->expressions, [](const expression& item) {
-           return item.tree->node_case == PG_QUERY__NODE__NODE_GROUPING_SET;
-         });
-}
-
 std::vector<std::string> scans_in(const relation& query) {
   std::vector<std::string> out;
   add_scans(query, out);
-  return out;
-}
-
-std::vector<node*> group_expressions(const query_context& in, const relation& query) {
-  std::vector<node*> out;
-  const auto is_known = [&out](const node* expression) {
-    return std::ranges::any_of(out, [&](const node* one) { return same(one, expression); });
-  };
-  const auto add = [&](node* expression) {
-    if (!is_known(expression)) out.push_back(expression);
-  };
-  const select_parts parts = parts_of(query);
-  if (parts.aggregate == nullptr) return out;
-  for (const expression& one : parts.aggregate->expressions) add(one.tree);
-  // What is left ungrouped outside of aggregates is determined by the others.
-  const auto ungrouped = [&](const node* expression) {
-    node* rest = copy(in.memory, expression);
-    replace(rest, [&](node* at) -> node* {
-      const PgQuery__FuncCall* call = func_call(at);
-      if (is_known(at) || (call != nullptr && is_aggregate(call, in.facts)) ||
-          sub_link(at) != nullptr) {
-        return parse_expression(in.memory, "NULL");
-      }
-      if (column_ref(at) != nullptr) add(copy(in.memory, at));
-      return at;
-    });
-  };
-  if (out.empty() || has_grouping_sets(query)) return out;
-  for (const expression& one : parts.project->expressions) ungrouped(res_target(one.tree)->val);
-  if (parts.having != nullptr) ungrouped(parts.having->condition);
   return out;
 }
 
@@ -178,15 +141,11 @@ std::vector<node*> both_have(const std::vector<node*>& left, const std::vector<n
   return out;
 }
 
-std::vector<node*> shown_by(const relation& distinct) {
+// What must be the same in rows of which DISTINCT leaves one.
+std::vector<node*> compared_by(const relation& distinct) {
+  if (distinct.kind == relation_kind::distinct) return shown_by(*distinct.input);
   std::vector<node*> out;
-  if (distinct.kind == relation_kind::distinct_on) {
-    for (const expression& one : distinct.expressions) out.push_back(one.tree);
-  } else {
-    for (const expression& one : distinct.input->expressions) {
-      out.push_back(res_target(one.tree)->val);
-    }
-  }
+  for (const expression& one : distinct.expressions) out.push_back(one.tree);
   return out;
 }
 
@@ -212,7 +171,7 @@ std::optional<std::vector<node*>> deciding_expressions(const query_context& in,
       restrict_to({partition.begin(), partition.end()});
     }
   }
-  if (parts.distinct != nullptr) restrict_to(shown_by(*parts.distinct));
+  if (parts.distinct != nullptr) restrict_to(compared_by(*parts.distinct));
   return out;
 }
 

@@ -26,15 +26,10 @@ namespace matview::incremental {
 /// Whether it groups: by GROUP BY, HAVING or an aggregate among its targets.
 [[nodiscard]] bool groups(const relation& query);
 [[nodiscard]] bool has_windows(const relation& query);
-[[nodiscard]] bool has_grouping_sets(const relation& query);
 
 /// The aliases of its tables, at any depth, those of subqueries in expressions included, in the
 /// order of the text.
 [[nodiscard]] std::vector<std::string> scans_in(const relation& query);
-
-/// The expressions of GROUP BY, without grouping sets; what depends on a grouped primary key
-/// (PostgreSQL lets such columns stand ungrouped) is among them.
-[[nodiscard]] std::vector<node*> group_expressions(const query_context& in, const relation& query);
 
 /// The expressions of GROUP BY, PARTITION BY and DISTINCT ON by which a key of this SELECT has to
 /// go: all of them allow what is in the answer. Nothing if there are none.

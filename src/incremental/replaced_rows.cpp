@@ -92,7 +92,7 @@ const relation* rows_with(const draft& to, const residue_order& order) {
 }  // namespace
 
 void replace_by_keys(draft& to, const std::string& what, const std::string& because) {
-  const residue_order order = order_of(to.in, to.query.tree, to.input.facts);
+  const residue_order order = order_of(to.in, *to.whole);
   const relation* rows = rows_with(to, order);
   const key_plan plan = plan_keys(to.in, *rows, to.bits, to.logs);
   std::string source;
@@ -117,8 +117,7 @@ void replace_by_keys(draft& to, const std::string& what, const std::string& beca
     columns.push_back("s." + quoted(column.name));
     to.out.stored[column.name] = quoted(column.name);
   }
-  to.out.view =
-      finish_view(to.in, to.query.tree, order, columns, to.input.parts.storage + " AS s", "");
+  to.out.view = finish_view(to.in, *to.whole, order, columns, to.input.parts.storage + " AS s", "");
   to.explain_residue(nullptr, "rows");
   to.out.parts.push_back({what, "K",
                           fmt::format("those with the same {} as a change are made anew, {}",

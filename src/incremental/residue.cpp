@@ -9,10 +9,15 @@ namespace matview::incremental {
 
 namespace {
 
-void take_limit(select_statement* to, const select_statement* from) {
-  to->limit_count = from->limit_count;
-  to->limit_offset = from->limit_offset;
-  to->limit_option = from->limit_option;
+void take_limit(select_statement* to, const relation* limit) {
+  if (limit == nullptr) return;
+  to->limit_count = limit->bounds->limit_count;
+  to->limit_offset = limit->bounds->limit_offset;
+  to->limit_option = limit->bounds->limit_option;
+}
+
+std::span<const expression> sort_items(const relation* sort) {
+  return sort == nullptr ? std::span<const expression>() : sort->expressions;
 }
 
 std::string select_text(const std::vector<std::string>& columns, const std::string& from,
@@ -33,27 +38,28 @@ bool is_position(const node* expression) {
 
 }  // namespace
 
-residue_order order_of(const query_context& in, const select_statement* query,
-                       const store::query_facts& facts) {
+residue_order order_of(const query_context& in, const relation& query) {
   residue_order out;
-  const bool set_operation = is_set_operation(query);
-  for (std::size_t i = 0; i < query->n_sort_clause; ++i) {
-    const node* item = query->sort_clause[i];
-    node* expression = item->sort_by->node;
-    if (set_operation || is_position(expression)) {
-      const PgQuery__ColumnRef* column = column_ref(expression);
-      node* by = column != nullptr
-                     ? make_column(in.memory, "s", string_of(column->fields[column->n_fields - 1]))
-                     : copy(in.memory, expression);
+  const select_parts parts = parts_of(query);
+  const std::vector<node*> shown =
+      parts.project == nullptr ? std::vector<node*>() : shown_by(*parts.project);
+  for (const expression& one : sort_items(parts.sort)) {
+    const node* item = one.tree;
+    node* by = item->sort_by->node;
+    if (is_set_operation(*parts.from) || is_position(by)) {
+      const PgQuery__ColumnRef* column = column_ref(by);
+      by = column != nullptr
+               ? make_column(in.memory, "s", string_of(column->fields[column->n_fields - 1]))
+               : copy(in.memory, by);
       out.sort.push_back(sort_item(in, item, by));
       continue;
     }
+    const auto found = std::ranges::find_if(shown, [&](const node* o) { return same(o, by); });
     std::string name;
-    for (std::size_t k = 0; k < query->n_target_list && name.empty(); ++k) {
-      if (same(res_target(query->target_list[k])->val, expression)) name = facts.output.at(k).name;
-    }
-    if (name.empty()) {
-      out.hidden.push_back(expression);
+    if (found != shown.end()) {
+      name = in.facts.output.at(static_cast<std::size_t>(found - shown.begin())).name;
+    } else {
+      out.hidden.push_back(by);
       name = fmt::format("__mv_o{}", out.hidden.size());
     }
     out.sort.push_back(sort_item(in, item, make_column(in.memory, "s", name)));
@@ -61,13 +67,13 @@ residue_order order_of(const query_context& in, const select_statement* query,
   return out;
 }
 
-std::string finish_view(const query_context& in, const select_statement* query,
-                        const residue_order& order, const std::vector<std::string>& columns,
-                        const std::string& from, const std::string& where) {
+std::string finish_view(const query_context& in, const relation& query, const residue_order& order,
+                        const std::vector<std::string>& columns, const std::string& from,
+                        const std::string& where) {
   select_statement* out = parse_query(in.memory, select_text(columns, from, where));
   out->n_sort_clause = order.sort.size();
   out->sort_clause = in.memory.array(order.sort);
-  take_limit(out, query);
+  take_limit(out, parts_of(query).limit);
   return print(out);
 }
 
@@ -115,33 +121,36 @@ std::string group_residue::stored(const std::string& text) {
   return out;
 }
 
-std::string finish_group_view(const group_residue& residue, const select_statement* query,
-                              const select_statement* top, const std::vector<std::string>& columns,
-                              const std::string& from, const std::string& where) {
+std::string finish_group_view(const group_residue& residue, const relation& query,
+                              const std::vector<std::string>& columns, const std::string& from,
+                              const std::string& where) {
   arena& memory = residue.in.memory;
+  const select_parts parts = parts_of(query);
   select_statement* out = parse_query(memory, select_text(columns, from, where));
   std::vector<node*> sort;
-  for (std::size_t i = 0; i < query->n_sort_clause; ++i) {
-    const node* item = query->sort_clause[i];
-    node* by = item->sort_by->node;
-    for (std::size_t k = 0; k < top->n_target_list; ++k) {
-      if (!same(res_target(top->target_list[k])->val, by)) continue;
+  const std::vector<node*> shown = shown_by(*parts.project);
+  for (const expression& item : sort_items(parts.sort)) {
+    node* by = item.tree->sort_by->node;
+    const auto found = std::ranges::find_if(shown, [&](const node* one) { return same(one, by); });
+    if (found != shown.end()) {
       // By position: with DISTINCT, ORDER BY must name what is selected, and this has a cast.
-      by = parse_expression(memory, fmt::format("{}", k + 1));
-      break;
+      by = parse_expression(memory, fmt::format("{}", found - shown.begin() + 1));
     }
-    sort.push_back(sort_item(residue.in, item, is_position(by) ? by : residue.over(by)));
+    sort.push_back(sort_item(residue.in, item.tree, is_position(by) ? by : residue.over(by)));
   }
   out->n_sort_clause = sort.size();
   out->sort_clause = memory.array(sort);
   std::vector<node*> distinct;
-  for (std::size_t i = 0; i < top->n_distinct_clause; ++i) {
-    node* one = top->distinct_clause[i];
-    distinct.push_back(one->node_case == PG_QUERY__NODE__NODE__NOT_SET ? one : residue.over(one));
+  if (parts.distinct != nullptr && parts.distinct->kind == relation_kind::distinct) {
+    distinct.push_back(memory.make<node>(pg_query__node__init));
+  } else if (parts.distinct != nullptr) {
+    for (const expression& one : parts.distinct->expressions) {
+      distinct.push_back(residue.over(one.tree));
+    }
   }
   out->n_distinct_clause = distinct.size();
   out->distinct_clause = memory.array(distinct);
-  take_limit(out, query);
+  take_limit(out, parts.limit);
   return print(out);
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "incremental/aggregates.hpp"
-#include "incremental/blocks.hpp"
+#include "incremental/algebra.hpp"
 
 #include <string>
 #include <vector>
@@ -16,11 +16,10 @@ struct residue_order {
   std::vector<node*> hidden;  ///< What it goes by and the output lacks: columns __mv_o1, ...
 };
 
-[[nodiscard]] residue_order order_of(const query_context& in, const select_statement* query,
-                                     const store::query_facts& facts);
+[[nodiscard]] residue_order order_of(const query_context& in, const relation& query);
 
 /// `SELECT columns FROM from WHERE where` with the ORDER BY and LIMIT of `query`.
-[[nodiscard]] std::string finish_view(const query_context& in, const select_statement* query,
+[[nodiscard]] std::string finish_view(const query_context& in, const relation& query,
                                       const residue_order& order,
                                       const std::vector<std::string>& columns,
                                       const std::string& from, const std::string& where);
@@ -41,9 +40,7 @@ struct group_residue {
 };
 
 /// As finish_view(), with DISTINCT and ORDER BY over groups.
-[[nodiscard]] std::string finish_group_view(const group_residue& residue,
-                                            const select_statement* query,
-                                            const select_statement* top,
+[[nodiscard]] std::string finish_group_view(const group_residue& residue, const relation& query,
                                             const std::vector<std::string>& columns,
                                             const std::string& from, const std::string& where);
 

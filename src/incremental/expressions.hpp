@@ -10,7 +10,7 @@
 
 namespace matview::incremental {
 
-// Questions about one SELECT of a resolved query.
+// Questions about one expression of a resolved query.
 
 /// What the compiler goes by throughout.
 struct query_context {
@@ -29,19 +29,6 @@ struct query_context {
 /// Aggregates and window functions in an expression, not those inside its subqueries.
 [[nodiscard]] std::vector<node*> aggregates_in(const query_context& in, node* expression);
 [[nodiscard]] std::vector<PgQuery__FuncCall*> windows_in(node* expression);
-
-/// Whether it groups: by GROUP BY, HAVING or an aggregate in its targets.
-[[nodiscard]] bool groups(const query_context& in, const select_statement* query);
-/// A copy without targets, grouping, ORDER BY and LIMIT: FROM and WHERE.
-[[nodiscard]] select_statement* core_of(const query_context& in, const select_statement* query);
-
-/// The same SELECT without ORDER BY, LIMIT and OFFSET.
-[[nodiscard]] select_statement* without_order(const query_context& in,
-                                              const select_statement* query);
-
-/// Each grouping set as indexes into `expressions`, which it fills.
-[[nodiscard]] std::vector<std::vector<std::size_t>> grouping_sets(const select_statement* query,
-                                                                  std::vector<node*>& expressions);
 
 /// The column of a table that the expression is, if it is just that.
 [[nodiscard]] const store::column_facts* table_column(const query_context& in,
