@@ -36,23 +36,6 @@ select_parts parts_of(const relation& query) {
   return out;
 }
 
-std::vector<node*> shown_by(const relation& project) {
-  std::vector<node*> out;
-  for (const expression& one : project.expressions) out.push_back(res_target(one.tree)->val);
-  return out;
-}
-
-std::vector<std::string> column_names(const relation& query) {
-  const select_parts parts = parts_of(query);
-  if (is_set_operation(*parts.from)) return column_names(*parts.from->input);
-  std::vector<std::string> out;
-  if (parts.project == nullptr) return out;
-  for (const expression& one : parts.project->expressions) {
-    out.emplace_back(res_target(one.tree)->name);
-  }
-  return out;
-}
-
 namespace {
 
 class printing final {

@@ -116,12 +116,6 @@ struct select_parts {
 
 [[nodiscard]] select_parts parts_of(const relation& query);
 
-/// What a projection shows: the values of its targets.
-[[nodiscard]] std::vector<node*> shown_by(const relation& project);
-
-/// The names of its columns: those of its first branch. VALUES has none of its own.
-[[nodiscard]] std::vector<std::string> column_names(const relation& query);
-
 [[nodiscard]] bool is_join(const relation& of);
 [[nodiscard]] bool is_set_operation(const relation& of);
 

@@ -15,7 +15,8 @@ namespace matview::incremental {
 // The compiler: a query, and what the server says of it, in; a program out. Pure: where it needs
 // the types of expressions it says so, and is called again with the answer.
 //
-//   1. Names are resolved (resolve.hpp), and what makes a query impossible is refused.
+//   1. Names are resolved (resolve.hpp), and what makes a query impossible is refused. What the
+//      query computes is derived as relations (algebra.hpp), on which all rules are stated.
 //   2. ORDER BY and LIMIT at the top are taken off: they go into the view that users read.
 //   3. Rows that are counted: a query of mechanism L, DISTINCT, UNION, EXCEPT and INTERSECT of such
 //      become one row of the storage for each different row, with a counter for each branch; how

@@ -2,6 +2,7 @@
 
 #include "incremental/derive.hpp"
 #include "incremental/explanation.hpp"
+#include "incremental/projection.hpp"
 #include "incremental/properties.hpp"
 #include "incremental/replaced_rows.hpp"
 #include "incremental/residue.hpp"

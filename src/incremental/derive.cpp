@@ -2,7 +2,6 @@
 
 #include "incremental/refusal.hpp"
 
-#include <functional>
 #include <string_view>
 
 namespace matview::incremental {
@@ -64,16 +63,16 @@ class derivation final {
     return {tree, in_.memory.keep(found)};
   }
 
+ private:
+  using partitions = std::vector<std::span<node* const>>;
+
+  const relation* keep(const relation& one) const { return in_.memory.keep(one); }
+
   std::vector<expression> conjuncts_of(node* condition, bool must_hold) const {
     std::vector<expression> out;
     for (node* one : conjuncts(condition)) out.push_back(with_subqueries(one, must_hold));
     return out;
   }
-
- private:
-  using partitions = std::vector<std::span<node* const>>;
-
-  const relation* keep(const relation& one) const { return in_.memory.keep(one); }
 
   std::span<const expression> listed(std::size_t count, node** items) const {
     std::vector<expression> out;
@@ -241,55 +240,8 @@ const relation* derive(const query_context& in, const select_statement* query) {
   return derivation(in).query(query);
 }
 
-expression derive_expression(const query_context& in, node* tree, bool must_hold) {
-  return derivation(in).with_subqueries(tree, must_hold);
-}
-
-std::vector<expression> derive_conjuncts(const query_context& in, node* condition, bool must_hold) {
-  return derivation(in).conjuncts_of(condition, must_hold);
-}
-
-const relation* projected(const query_context& in, const relation& input,
-                          const std::vector<node*>& targets) {
-  std::vector<expression> shown;
-  for (node* one : targets) shown.push_back(derive_expression(in, one));
-  return in.memory.keep(relation{
-      .kind = relation_kind::project, .input = &input, .expressions = in.memory.keep(shown)});
-}
-
-namespace {
-
-// The query with another projection; `change` makes it of the targets that there are.
-const relation* with_targets(const query_context& in, const relation& query,
-                             const std::function<void(std::vector<expression>&)>& change) {
-  if (query.kind == relation_kind::values) return &query;
-  relation out = query;
-  if (query.kind == relation_kind::project) {
-    std::vector<expression> targets(query.expressions.begin(), query.expressions.end());
-    change(targets);
-    out.expressions = in.memory.keep(targets);
-  } else {
-    out.input = with_targets(in, *query.input, change);
-  }
-  return in.memory.keep(out);
-}
-
-}  // namespace
-
-const relation* with_target(const query_context& in, const relation& query, node* value,
-                            std::string_view name) {
-  return with_targets(in, query, [&](std::vector<expression>& targets) {
-    targets.push_back(derive_expression(in, make_target(in.memory, value, name)));
-  });
-}
-
-const relation* with_names(const query_context& in, const relation& query,
-                           const std::vector<std::string>& names) {
-  return with_targets(in, query, [&](std::vector<expression>& targets) {
-    for (std::size_t i = 0; i < targets.size() && i < names.size(); ++i) {
-      targets[i].tree = make_target(in.memory, res_target(targets[i].tree)->val, names[i]);
-    }
-  });
+expression derive_expression(const query_context& in, node* tree) {
+  return derivation(in).with_subqueries(tree);
 }
 
 }  // namespace matview::incremental

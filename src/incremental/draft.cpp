@@ -5,6 +5,7 @@
 #include "incremental/explanation.hpp"
 #include "incremental/linear_rows.hpp"
 #include "incremental/notes.hpp"
+#include "incremental/projection.hpp"
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 

@@ -1,5 +1,6 @@
 #include "incremental/explanation.hpp"
 
+#include "incremental/projection.hpp"
 #include "incremental/properties.hpp"
 #include <fmt/format.h>
 #include <fmt/ranges.h>

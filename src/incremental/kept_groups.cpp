@@ -2,9 +2,9 @@
 
 #include "incremental/affected_keys.hpp"
 #include "incremental/aggregates.hpp"
-#include "incremental/derive.hpp"
 #include "incremental/explanation.hpp"
 #include "incremental/grouping.hpp"
+#include "incremental/projection.hpp"
 #include "incremental/properties.hpp"
 #include "incremental/replaced_rows.hpp"
 #include "incremental/residue.hpp"

@@ -1,6 +1,7 @@
 #include "incremental/key_graph.hpp"
 
 #include "incremental/grouping.hpp"
+#include "incremental/projection.hpp"
 #include "incremental/properties.hpp"
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 #include "incremental/linear_rows.hpp"
 
 #include "incremental/derive.hpp"
+#include "incremental/projection.hpp"
 #include "incremental/properties.hpp"
 #include <fmt/format.h>
 #include <fmt/ranges.h>

@@ -1,6 +1,7 @@
 #include "incremental/properties.hpp"
 
 #include "incremental/grouping.hpp"
+#include "incremental/projection.hpp"
 #include "incremental/refusal.hpp"
 
 #include <algorithm>

@@ -2,8 +2,8 @@
 
 #include <matview/error.hpp>
 
-#include "incremental/derive.hpp"
 #include "incremental/explanation.hpp"
+#include "incremental/projection.hpp"
 #include "incremental/properties.hpp"
 #include "incremental/residue.hpp"
 #include <fmt/format.h>

@@ -1,5 +1,6 @@
 #include "incremental/residue.hpp"
 
+#include "incremental/projection.hpp"
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
