@@ -320,7 +320,7 @@ class planner final {
               .alias = vertex};
     }
     const dependent_join* sub = graph.subquery_of(vertex);
-    if (sub != nullptr && is_uncorrelated(select_of(sub->written->subselect))) {
+    if (sub != nullptr && !is_correlated(*sub)) {
       std::vector<std::string> tables;
       for (const std::string& alias : scans_in(*sub->query)) {
         const store::table_facts& read = *in_.query.scan_of(alias)->table;
@@ -338,22 +338,6 @@ class planner final {
             .detail = std::move(shown),
             .name = table.name,
             .alias = vertex};
-  }
-
-  // Whether it names no column but its own.
-  static bool is_uncorrelated(const select_statement* query) {
-    std::set<std::string> own;
-    std::set<std::string> named;
-    walk(&query->base, [&](ProtobufCMessage* message) {
-      if (const auto* alias = as<PgQuery__Alias>(message, pg_query__alias__descriptor)) {
-        own.insert(alias->aliasname);
-      } else if (const auto* column =
-                     as<PgQuery__ColumnRef>(message, pg_query__column_ref__descriptor)) {
-        named.emplace(string_of(column->fields[0]));
-      }
-      return true;
-    });
-    return std::includes(own.begin(), own.end(), named.begin(), named.end());
   }
 
   void add_piece(const key_graph& graph, const rooted& root,

@@ -12,6 +12,14 @@ bool is_set_operation(const relation& of) {
          of.kind == relation_kind::difference;
 }
 
+bool preserves_left(const relation& join) {
+  return join.kind == relation_kind::left_join || join.kind == relation_kind::full_join;
+}
+
+bool preserves_right(const relation& join) {
+  return join.kind == relation_kind::right_join || join.kind == relation_kind::full_join;
+}
+
 select_parts parts_of(const relation& query) {
   select_parts out;
   const relation* at = &query;

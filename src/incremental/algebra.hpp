@@ -33,20 +33,20 @@ enum class relation_kind {
   function,      ///< A function in FROM.
   rename,        ///< A query under an alias: a subquery in FROM.
   inner_join,    ///< Also CROSS JOIN and the commas in FROM.
-  left_join,     ///<
-  right_join,    ///<
-  full_join,     ///<
+  left_join,     ///< With the rows of its left side for which ON is never true.
+  right_join,    ///< With those of its right side.
+  full_join,     ///< With those of both.
   filter,        ///< WHERE; on an aggregate, HAVING.
   aggregate,     ///< A row for each group.
   window,        ///< Values over partitions beside each row.
   project,       ///< What SELECT shows.
   distinct,      ///< Each row once.
   distinct_on,   ///< The first row for each value of its expressions.
-  set_union,     ///<
-  intersection,  ///<
+  set_union,     ///< UNION.
+  intersection,  ///< INTERSECT.
   difference,    ///< EXCEPT.
-  sort,          ///<
-  limit,         ///<
+  sort,          ///< ORDER BY.
+  limit,         ///< LIMIT and OFFSET.
 };
 
 /// What a subquery in an expression does to the row that the expression is computed for. It may
@@ -54,14 +54,14 @@ enum class relation_kind {
 enum class dependent_kind {
   semi_join,  ///< The row is there only if the subquery has a match: EXISTS and IN, if they must
               ///< be true for it.
-  anti_join,  ///< Only if it has none: NOT EXISTS, NOT IN.
+  anti_join,  ///< Only if it has none: NOT EXISTS, NOT IN (which a NULL keeps from being true).
   mark_join,  ///< Whether there is a match is a value like others.
   scalar,     ///< So is the subquery's own value.
 };
 
 struct dependent_join {
   dependent_kind kind;
-  const PgQuery__SubLink* written;
+  const PgQuery__SubLink* written;  ///< Its operator, and the left side of an IN.
   const relation* query;
 };
 
@@ -118,5 +118,10 @@ struct select_parts {
 
 [[nodiscard]] bool is_join(const relation& of);
 [[nodiscard]] bool is_set_operation(const relation& of);
+
+/// Whether rows of this side of a join are there also where ON is never true for them; the columns
+/// of the other side are NULL then.
+[[nodiscard]] bool preserves_left(const relation& join);
+[[nodiscard]] bool preserves_right(const relation& join);
 
 }  // namespace matview::incremental

@@ -163,8 +163,8 @@ void key_graph::add_from(const relation& item, const vertex_set& needed_by) {
 void key_graph::add_join(const relation& join, const vertex_set& needed_by) {
   const bool inner = join.kind == relation_kind::inner_join;
   const bool full = join.kind == relation_kind::full_join;
-  const bool left_preserved = join.kind == relation_kind::left_join || full;
-  const bool right_preserved = join.kind == relation_kind::right_join || full;
+  const bool left_preserved = preserves_left(join);
+  const bool right_preserved = preserves_right(join);
   const std::size_t before = vertices_.size();
   const std::size_t first_subquery = subqueries_.size();
   add_from(*join.input, right_preserved ? vertex_set() : needed_by);

@@ -26,6 +26,7 @@ std::vector<std::string> column_names(const relation& query) {
 const relation* projected(const query_context& in, const relation& input,
                           const std::vector<node*>& targets) {
   std::vector<expression> shown;
+  shown.reserve(targets.size());
   for (node* one : targets) shown.push_back(derive_expression(in, one));
   return in.memory.keep(relation{
       .kind = relation_kind::project, .input = &input, .expressions = in.memory.keep(shown)});

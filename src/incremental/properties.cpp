@@ -5,6 +5,7 @@
 #include "incremental/refusal.hpp"
 
 #include <algorithm>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -186,14 +187,13 @@ struct named_item {
 
 named_item named(const relation& from, std::string_view alias) {
   if (!is_join(from)) return {from.alias == alias ? &from : nullptr};
-  const bool full = from.kind == relation_kind::full_join;
   named_item out = named(*from.input, alias);
   if (out.item != nullptr) {
-    out.nulled = out.nulled || full || from.kind == relation_kind::right_join;
+    out.nulled = out.nulled || preserves_right(from);
     return out;
   }
   out = named(*from.right, alias);
-  out.nulled = out.nulled || full || from.kind == relation_kind::left_join;
+  out.nulled = out.nulled || preserves_left(from);
   return out;
 }
 
@@ -216,6 +216,21 @@ bool never_null(const query_context& in, const relation& query, const node* expr
   }
   const store::column_facts* facts = table_column(in, expression);
   return facts != nullptr && facts->not_null;
+}
+
+bool is_correlated(const dependent_join& of) {
+  std::set<std::string_view> own;
+  std::set<std::string_view> named;
+  walk(of.written->subselect, [&](ProtobufCMessage* message) {
+    if (const auto* alias = as<PgQuery__Alias>(message, pg_query__alias__descriptor)) {
+      own.insert(alias->aliasname);
+    } else if (const auto* column =
+                   as<PgQuery__ColumnRef>(message, pg_query__column_ref__descriptor)) {
+      named.insert(string_of(column->fields[0]));
+    }
+    return true;
+  });
+  return !std::ranges::includes(own, named);
 }
 
 }  // namespace matview::incremental

@@ -42,4 +42,7 @@ namespace matview::incremental {
 [[nodiscard]] bool never_null(const query_context& in, const relation& query,
                               const node* expression);
 
+/// Whether the subquery names a column of the row that it is computed for.
+[[nodiscard]] bool is_correlated(const dependent_join& of);
+
 }  // namespace matview::incremental
