@@ -1,5 +1,8 @@
 #include "incremental/algebra.hpp"
 
+#include <utility>
+#include <vector>
+
 namespace matview::incremental {
 
 bool is_join(const relation& of) {

@@ -2,12 +2,8 @@
 
 #include "incremental/expressions.hpp"
 
-#include <cstddef>
-#include <optional>
 #include <span>
-#include <string>
 #include <string_view>
-#include <vector>
 
 namespace matview::incremental {
 

@@ -3,11 +3,13 @@
 #include "incremental/refusal.hpp"
 
 #include <string_view>
+#include <vector>
 
 namespace matview::incremental {
 
 namespace {
 
+// By GROUP BY, HAVING or an aggregate in its targets.
 bool groups(const query_context& in, const select_statement* query) {
   if (query->n_group_clause > 0 || query->having_clause != nullptr) return true;
   for (std::size_t i = 0; i < query->n_target_list; ++i) {
@@ -43,9 +45,9 @@ class derivation final {
   explicit derivation(const query_context& in) : in_(in) {}
 
   const relation* query(const select_statement* tree) const {
-    const relation* out = is_set_operation(tree)     ? set_operation(tree)
-                          : tree->n_values_lists > 0 ? values(tree)
-                                                     : select(tree);
+    const relation* out = tree->op != PG_QUERY__SET_OPERATION__SETOP_NONE ? set_operation(tree)
+                          : tree->n_values_lists > 0                      ? values(tree)
+                                                                          : select(tree);
     out = sorted(tree, out);
     if (tree->limit_count == nullptr && tree->limit_offset == nullptr) return out;
     std::vector<expression> bounds;

@@ -24,7 +24,8 @@ constexpr std::size_t bits_of_a_mask = 30;
 draft::draft(const compile_input& from)
     : input(from), query(resolve(memory, from.facts)), in{memory, query, from.facts} {
   out.tables = captured(query);
-  out.notes = notes_of(in);
+  whole = derive(in, query.tree);
+  out.notes = notes_of(in, *whole);
   if (out.tables.size() > bits_of_a_mask) {
     throw not_incremental(construct::too_large,
                           fmt::format("a query of more than {} tables", bits_of_a_mask));
@@ -35,7 +36,6 @@ draft::draft(const compile_input& from)
     const auto log = input.parts.logs.find(oid);
     logs[oid] = log == input.parts.logs.end() ? static_cast<int>(i) + 1 : log->second;
   }
-  whole = derive(in, query.tree);
   const select_parts parts = parts_of(*whole);
   top = parts.limit != nullptr ? parts.limit->input : whole;
   if (parts.sort != nullptr) top = parts.sort->input;

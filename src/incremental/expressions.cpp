@@ -1,9 +1,6 @@
 #include "incremental/expressions.hpp"
 
-#include <algorithm>
 #include <functional>
-#include <optional>
-#include <string_view>
 
 namespace matview::incremental {
 

@@ -3,8 +3,6 @@
 #include "incremental/resolve.hpp"
 #include "incremental/syntax.hpp"
 
-#include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -18,10 +16,6 @@ struct query_context {
   const resolved_query& query;
   const store::query_facts& facts;
 };
-
-[[nodiscard]] inline bool is_set_operation(const select_statement* query) {
-  return query->op != PG_QUERY__SET_OPERATION__SETOP_NONE;
-}
 
 /// Whether the call is an aggregate of the SELECT that it stands in.
 [[nodiscard]] bool is_aggregate(const PgQuery__FuncCall* call, const store::query_facts& facts);

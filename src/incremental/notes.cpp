@@ -1,5 +1,7 @@
 #include "incremental/notes.hpp"
 
+#include "incremental/projection.hpp"
+
 #include <array>
 #include <string_view>
 
@@ -36,23 +38,24 @@ bool reads_float(const query_context& in, const PgQuery__FuncCall* call) {
 }
 
 // A column of a subquery has no facts, but that of the result has.
-bool yields_float(const query_context& in, const PgQuery__FuncCall* call) {
-  const select_statement* top = in.query.tree;
-  for (std::size_t i = 0; i < top->n_target_list && i < in.facts.output.size(); ++i) {
-    const bool shown = func_call(res_target(top->target_list[i])->val) == call;
-    if (shown && is_float(in.facts.output[i].type)) return true;
+bool yields_float(const query_context& in, const relation& whole, const PgQuery__FuncCall* call) {
+  const relation* project = parts_of(whole).project;
+  if (project == nullptr) return false;
+  const std::vector<node*> shown = shown_by(*project);
+  for (std::size_t i = 0; i < shown.size() && i < in.facts.output.size(); ++i) {
+    if (func_call(shown[i]) == call && is_float(in.facts.output[i].type)) return true;
   }
   return false;
 }
 
 }  // namespace
 
-std::vector<std::string> notes_of(const query_context& in) {
+std::vector<std::string> notes_of(const query_context& in, const relation& whole) {
   bool adds_floats = false;
   walk(&in.query.tree->base, [&](ProtobufCMessage* message) {
     const auto* call = as<PgQuery__FuncCall>(message, pg_query__func_call__descriptor);
     adds_floats = adds_floats || (call != nullptr && adds_up(call) &&
-                                  (reads_float(in, call) || yields_float(in, call)));
+                                  (reads_float(in, call) || yields_float(in, whole, call)));
     return !adds_floats;
   });
   std::vector<std::string> out;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "incremental/expressions.hpp"
+#include "incremental/algebra.hpp"
 
 #include <string>
 #include <vector>
@@ -8,6 +8,6 @@
 namespace matview::incremental {
 
 /// What the user of a view should know of what its query computes, as sentences.
-[[nodiscard]] std::vector<std::string> notes_of(const query_context& in);
+[[nodiscard]] std::vector<std::string> notes_of(const query_context& in, const relation& whole);
 
 }  // namespace matview::incremental
