@@ -22,9 +22,11 @@ constexpr std::size_t bits_of_a_mask = 30;
 }  // namespace
 
 draft::draft(const compile_input& from)
-    : input(from), query(resolve(memory, from.facts)), in{memory, query, from.facts} {
+    : input(from),
+      query(resolve(memory, from.facts)),
+      in{memory, query, from.facts},
+      whole(derive(in, query.tree)) {
   out.tables = captured(query);
-  whole = derive(in, query.tree);
   out.notes = notes_of(in, *whole);
   if (out.tables.size() > bits_of_a_mask) {
     throw not_incremental(construct::too_large,

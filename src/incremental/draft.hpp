@@ -56,7 +56,7 @@ class draft final {
   query_context in;
   std::map<std::int64_t, int> bits;  ///< By a table's oid: its bit in masks.
   std::map<std::int64_t, int> logs;  ///< The same: the number of its log.
-  const relation* whole = nullptr;   ///< What the query computes.
+  const relation* whole;             ///< What the query computes.
   const relation* top = nullptr;     ///< The same without ORDER BY and LIMIT.
   compiled_view out = {};
 
