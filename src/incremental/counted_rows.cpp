@@ -33,18 +33,13 @@ class counted_rows final {
 
   void run() {
     const residue_order order = order_of(draft_.in, *draft_.whole);
-    if (std::ranges::any_of(order.hidden, has_sub_link)) {
-      replace_by_keys(draft_, "the rows", "because of a subquery in ORDER BY");
+    if (const std::string why = not_counted(order); !why.empty()) {
+      replace_by_keys(draft_, "the rows", "because " + why);
       return;
     }
     keyed_storage storage;
     storage.counters = leaves_;
     for (const store::column_facts& column : draft_.input.facts.output) {
-      if (!column.hashable) {
-        replace_by_keys(draft_, "the rows",
-                        "because a column has a type whose values cannot be counted by a hash");
-        return;
-      }
       storage.keys.push_back(column.name);
       storage.types.push_back(column.type);
     }
@@ -103,6 +98,29 @@ class counted_rows final {
   }
 
  private:
+  // Why rows are not told apart by their values and those that ORDER BY goes by; nothing if they
+  // are.
+  std::string not_counted(const residue_order& order) const {
+    if (std::ranges::any_of(order.hidden, has_sub_link)) return "of a subquery in ORDER BY";
+    if (std::ranges::any_of(order.hidden, [](node* one) { return !windows_in(one).empty(); })) {
+      return "of a window function in ORDER BY";
+    }
+    const auto hashable = [](const store::column_facts& one) { return one.hashable; };
+    if (!std::ranges::all_of(draft_.input.facts.output, hashable)) {
+      return "a column has a type whose values cannot be counted by a hash";
+    }
+    if (order.hidden.empty()) return {};
+    std::vector<node*> targets;
+    for (node* one : order.hidden) {
+      targets.push_back(make_target(draft_.memory, one, fmt::format("c{}", targets.size() + 1)));
+    }
+    const relation* sorted = projected(draft_.in, *parts_of(*draft_.top).project->input, targets);
+    return std::ranges::all_of(draft_.types_of(print(statement_of(draft_.memory, *sorted))),
+                               hashable)
+               ? ""
+               : "ORDER BY goes by a type whose values cannot be counted by a hash";
+  }
+
   struct branch {
     const relation* rows;  // Without DISTINCT and ORDER BY.
     std::size_t leaf;

@@ -9,11 +9,14 @@ namespace matview::incremental {
 
 namespace {
 
-// By GROUP BY, HAVING or an aggregate in its targets.
+// By GROUP BY, HAVING or an aggregate in its targets or ORDER BY.
 bool groups(const query_context& in, const select_statement* query) {
   if (query->n_group_clause > 0 || query->having_clause != nullptr) return true;
   for (std::size_t i = 0; i < query->n_target_list; ++i) {
     if (!aggregates_in(in, res_target(query->target_list[i])->val).empty()) return true;
+  }
+  for (std::size_t i = 0; i < query->n_sort_clause; ++i) {
+    if (!aggregates_in(in, query->sort_clause[i]->sort_by->node).empty()) return true;
   }
   return false;
 }

@@ -53,9 +53,11 @@ const relation* with_targets(const query_context& in, const relation& query,
 
 const relation* with_target(const query_context& in, const relation& query, node* value,
                             std::string_view name) {
-  return with_targets(in, query, [&](std::vector<expression>& targets) {
+  const relation* out = with_targets(in, query, [&](std::vector<expression>& targets) {
     targets.push_back(derive_expression(in, make_target(in.memory, value, name)));
   });
+  // Window functions are an operator of their own below the projection.
+  return windows_in(value).empty() ? out : derive(in, statement_of(in.memory, *out));
 }
 
 const relation* with_names(const query_context& in, const relation& query,

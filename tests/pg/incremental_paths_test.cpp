@@ -151,6 +151,18 @@ INSTANTIATE_TEST_SUITE_P(
         path_case{"AnOuterAggregateInHaving",
                   "SELECT a.k, count(*) AS n FROM a GROUP BY a.k HAVING count(*) > 9 OR EXISTS "
                   "(SELECT FROM c WHERE c.k = a.k AND c.x = count(a.x))"},
+        path_case{"AWindowInOrderBy",
+                  "SELECT a.x, a.k FROM a ORDER BY row_number() OVER (PARTITION BY a.x ORDER BY "
+                  "a.id), a.x, a.k LIMIT 3"},
+        path_case{"AWindowOverAllInOrderBy",
+                  "SELECT a.x, a.k FROM a ORDER BY row_number() OVER (ORDER BY a.id) LIMIT 3",
+                  true},
+        path_case{"AWindowOverGroupsInOrderBy",
+                  "SELECT a.k, count(*) AS n FROM a GROUP BY a.k ORDER BY rank() OVER (ORDER BY "
+                  "count(*) DESC), a.k LIMIT 2"},
+        path_case{"AnAggregateInOrderByAlone", "SELECT 1 AS one FROM a ORDER BY count(*)"},
+        path_case{"AColumnWithoutHashInOrderBy",
+                  "SELECT a.k FROM a ORDER BY a.x::bit(4), a.k LIMIT 5"},
         path_case{"SubqueryInOrderBy",
                   "SELECT a.id FROM a ORDER BY (SELECT max(c.x) FROM c WHERE c.k = a.k), a.id"}),
     [](const auto& one) { return std::string(one.param.name); });
