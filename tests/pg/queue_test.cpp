@@ -296,7 +296,6 @@ TEST_F(Queue, ManyAtOnce) {
   std::vector<std::string> args;
   for (int i = 0; i < 1000; ++i) args.push_back("{\"n\": " + std::to_string(i) + "}");
   EXPECT_EQ(tasks::enqueue_all("note", args), 1000);
-  std::mutex mutex;
   std::multiset<std::int64_t> seen;
   task_queue queue({.concurrency = 50});
   queue.task({.name = "note"}, [&](const json::object& given) -> asio::awaitable<void> {
