@@ -25,6 +25,8 @@ void check_faults(const store::query_facts& facts) {
       case kind::from_text:
         throw not_incremental(construct::text_to_time, "a cast from text to " + fault.name,
                               fault.name);
+      case kind::hidden_operator:
+        throw not_incremental(construct::hidden_operator, "the operator " + fault.name);
     }
   }
 }

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace matview::incremental {
@@ -39,6 +40,12 @@ draft::draft(const compile_input& from)
     logs[oid] = log == input.parts.logs.end() ? static_cast<int>(i) + 1 : log->second;
   }
   const select_parts parts = parts_of(*whole);
+  if (parts.limit != nullptr &&
+      std::ranges::any_of(parts.limit->expressions,
+                          [](const expression& one) { return !one.subqueries.empty(); })) {
+    // The users' view would read its tables as they are, not as they were.
+    throw not_incremental(construct::uncorrelated_subquery, "the subquery in LIMIT or OFFSET");
+  }
   top = parts.limit != nullptr ? parts.limit->input : whole;
   if (parts.sort != nullptr) top = parts.sort->input;
 }

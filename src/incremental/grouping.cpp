@@ -1,6 +1,7 @@
 #include "incremental/grouping.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace matview::incremental {
 
@@ -106,6 +107,16 @@ std::vector<index_set> sets_of(const node* item, std::vector<node*>& expressions
   }
 }
 
+// GROUP BY DISTINCT: sets of the same columns, in whatever order, are one.
+std::vector<index_set> each_once(const std::vector<index_set>& sets) {
+  std::vector<index_set> out;
+  std::set<std::set<std::size_t>> known;
+  for (const index_set& one : sets) {
+    if (known.emplace(one.begin(), one.end()).second) out.push_back(one);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::vector<std::size_t>> grouping_sets(const relation& query,
@@ -118,7 +129,7 @@ std::vector<std::vector<std::size_t>> grouping_sets(const relation& query,
     }
     out = std::move(next);
   }
-  return out;
+  return parts_of(query).aggregate->sets_once ? each_once(out) : out;
 }
 
 }  // namespace matview::incremental

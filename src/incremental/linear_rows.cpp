@@ -3,6 +3,7 @@
 #include "incremental/derive.hpp"
 #include "incremental/projection.hpp"
 #include "incremental/properties.hpp"
+#include "incremental/refusal.hpp"
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -135,14 +136,46 @@ class delta final {
   std::set<std::string> changed_;
 };
 
-std::uint64_t mask_of(const query_context& in, const std::vector<std::string>& scans,
-                      std::uint64_t subset, const std::map<std::int64_t, int>& bits) {
-  std::uint64_t mask = 0;
-  for (std::size_t i = 0; i < scans.size(); ++i) {
-    if ((subset >> i & 1U) == 0) continue;
-    mask |= std::uint64_t{1} << bits.at(in.query.scan_of(scans[i])->table->oid);
+// Occurrences that change together, as bits of their places.
+struct changed_set {
+  std::uint64_t places = 0;
+  std::uint64_t tables = 0;  // By the program's bits.
+};
+
+// All sets of occurrences of at most `most` tables, in the order of their places.
+// @throws not_incremental if there are too many.
+std::vector<changed_set> changed_sets(const query_context& in,
+                                      const std::vector<std::string>& scans,
+                                      const std::map<std::int64_t, int>& bits, int most) {
+  constexpr std::size_t most_occurrences = 7;
+  if (scans.size() > 60) {
+    throw not_incremental(construct::too_large, fmt::format("{} tables in one FROM", scans.size()));
   }
-  return mask;
+  std::map<int, std::vector<std::size_t>> places;  // By table.
+  for (std::size_t i = 0; i < scans.size(); ++i) {
+    places[bits.at(in.query.scan_of(scans[i])->table->oid)].push_back(i);
+  }
+  std::vector<changed_set> out{{}};
+  for (const auto& [bit, own] : places) {
+    if (own.size() > most_occurrences) {
+      const store::table_facts& table = *in.query.scan_of(scans[own.front()])->table;
+      throw not_incremental(
+          construct::too_large,
+          fmt::format("{}.{}, {} times in one FROM", table.schema, table.name, own.size()));
+    }
+    const std::vector<changed_set> without = out;
+    for (const changed_set& one : without) {
+      if (std::popcount(one.tables) == most) continue;
+      for (std::uint64_t subset = 1; subset < std::uint64_t{1} << own.size(); ++subset) {
+        changed_set more{one.places, one.tables | std::uint64_t{1} << bit};
+        for (std::size_t i = 0; i < own.size(); ++i) more.places |= (subset >> i & 1U) << own[i];
+        out.push_back(more);
+      }
+    }
+  }
+  out.erase(out.begin());  // That of none.
+  std::ranges::sort(out, {}, &changed_set::places);
+  return out;
 }
 
 }  // namespace
@@ -160,17 +193,15 @@ std::vector<piece> changed_rows(const query_context& in, const relation& query, 
   out.push_back(
       {section, 0,
        fmt::format("SELECT * FROM ({}) AS none WHERE false", with_weight(query, "0::bigint"))});
-  for (std::uint64_t subset = 1; subset < std::uint64_t{1} << scans.size(); ++subset) {
-    const std::uint64_t mask = mask_of(in, scans, subset, bits);
-    if (std::popcount(mask) > most) continue;
+  for (const changed_set& one : changed_sets(in, scans, bits, most)) {
     std::set<std::string> changed;
     for (std::size_t i = 0; i < scans.size(); ++i) {
-      if ((subset >> i & 1U) != 0) changed.insert(scans[i]);
+      if ((one.places >> i & 1U) != 0) changed.insert(scans[i]);
     }
     const bool minus = changed.size() % 2 == 0;
     const change rows = delta(in, logs, std::move(changed)).of(query);
     if (!rows) continue;
-    out.push_back({section, mask,
+    out.push_back({section, one.tables,
                    with_weight(*rows->rows, fmt::format("{}1::bigint * {}", minus ? "-" : "",
                                                         fmt::join(rows->weights, " * ")))});
   }
@@ -178,9 +209,9 @@ std::vector<piece> changed_rows(const query_context& in, const relation& query, 
 }
 
 int most_tables(const query_context& in, const std::vector<const relation*>& queries) {
-  constexpr std::uint64_t most_pieces = 600;
+  constexpr std::size_t most_pieces = 600;
   for (int most = 4; most > 1; --most) {
-    std::uint64_t pieces = 0;
+    std::size_t pieces = 0;
     for (const relation* query : queries) {
       const std::vector<std::string> scans = scans_in(*query);
       std::map<std::int64_t, int> bits;
@@ -188,9 +219,7 @@ int most_tables(const query_context& in, const std::vector<const relation*>& que
         bits.emplace(in.query.scan_of(one)->table->oid, static_cast<int>(bits.size()));
       }
       if (scans.size() > 16) return 1;
-      for (std::uint64_t subset = 1; subset < std::uint64_t{1} << scans.size(); ++subset) {
-        if (std::popcount(mask_of(in, scans, subset, bits)) <= most) ++pieces;
-      }
+      pieces += changed_sets(in, scans, bits, most).size();
     }
     if (pieces <= most_pieces) return most;
   }

@@ -185,6 +185,7 @@ class searcher final {
       case construct::values_only:
       case construct::no_key:
       case construct::too_large:
+      case construct::hidden_operator:
       case construct::uncorrelated_subquery:
         return nowhere;
     }

@@ -96,13 +96,20 @@ const std::vector<construct_text>& refused_constructs() {
        "use NOT EXISTS with a condition, or declare the compared columns NOT NULL"},
       {construct::type_without_hash, "type_without_hash",
        "rows are found by its values, and these cannot be compared by hashing (as bit and "
-       "tsvector), or equal ones are not the same (as with a nondeterministic collation)",
-       "cast it to text, with COLLATE \"C\" if it is text"},
+       "tsvector), by an operator of PostgreSQL's own (as citext and hstore), or equal ones are "
+       "not the same (as with a nondeterministic collation)",
+       "cast it to text, with COLLATE \"C\" if it is text; lower(x::text) for citext"},
+      {construct::hidden_operator, "hidden_operator",
+       "USING, IN, NULLIF, CASE x WHEN, IS DISTINCT FROM and comparisons of rows do not show which "
+       "operator they mean, and that of a type from an extension (citext) is not PostgreSQL's own",
+       "write the comparisons out with =: JOIN ... ON, EXISTS, CASE WHEN x = y; or compare "
+       "lower(x::text)"},
       {construct::unknown_syntax, "unknown_syntax",
        "this part of SQL is newer than the compiler's parser (PostgreSQL 15)",
        "write it in SQL of PostgreSQL 15"},
       {construct::too_large, "too_large",
-       "the compiler ends at 30 tables, 64 branches of set operations and 200 levels of nesting",
+       "the compiler ends at 30 tables, 7 times the same one in one FROM, 64 branches of set "
+       "operations and 200 levels of nesting",
        "divide it: keep a part of it in a view of its own"},
       {construct::reserved_name, "reserved_name",
        "names that begin with __mv are for the columns that the view keeps beside yours, and "

@@ -43,6 +43,7 @@ enum class construct {
   grouping_sets,
   null_in_subquery,
   type_without_hash,
+  hidden_operator,
   unknown_syntax,
   too_large,
   reserved_name,

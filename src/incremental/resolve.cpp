@@ -503,6 +503,36 @@ void refuse_marks(const std::string& text) {
 
 }  // namespace
 
+namespace {
+
+// libpg_query writes `(ARRAY[a, b])[1]` and `(coalesce(x, y)).f` without the parentheses; those
+// around an indirection it does write, also if that one does nothing.
+void keep_parentheses(arena& in, const select_statement* query) {
+  walk(&query->base, [&in](ProtobufCMessage* message) {
+    auto* of = as<PgQuery__AIndirection>(message, pg_query__a__indirection__descriptor);
+    if (of == nullptr || of->n_indirection == 0) return true;
+    switch (of->arg->node_case) {
+      case PG_QUERY__NODE__NODE_COLUMN_REF:
+      case PG_QUERY__NODE__NODE_FUNC_CALL:
+      case PG_QUERY__NODE__NODE_A_EXPR:
+      case PG_QUERY__NODE__NODE_TYPE_CAST:
+      case PG_QUERY__NODE__NODE_ROW_EXPR:
+      case PG_QUERY__NODE__NODE_A_INDIRECTION:
+        return true;
+      default:
+        break;
+    }
+    auto* around = in.make<node>(pg_query__node__init);
+    around->node_case = PG_QUERY__NODE__NODE_A_INDIRECTION;
+    around->a_indirection = in.make<PgQuery__AIndirection>(pg_query__a__indirection__init);
+    around->a_indirection->arg = of->arg;
+    of->arg = around;
+    return true;
+  });
+}
+
+}  // namespace
+
 resolved_query resolve(arena& in, const store::query_facts& facts) {
   resolved_query out;
   refuse_marks(facts.query);
@@ -515,6 +545,7 @@ resolved_query resolve(arena& in, const store::query_facts& facts) {
   out.sub_links = number_sub_links(out.tree, true);
   inliner(in, facts).run(out.tree, {}, 0);
   out.output = resolver(in, facts, out).query(out.tree, nullptr);
+  keep_parentheses(in, out.tree);
   for (const store::column_facts& column : facts.output) {
     if (column.name.starts_with("__mv")) {
       throw not_incremental(construct::reserved_name, column.name, column.name);

@@ -4,6 +4,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <array>
+#include <string_view>
+
 namespace matview::incremental {
 
 namespace {
@@ -59,6 +63,18 @@ std::string identified(const identified_storage& of, std::string_view alias, con
   if (!of.hashed()) return agree(own, of_other);
   return agree(own, of_other, fmt::format("{}.__mv_hash", alias),
                fmt::format("{}.__mv_hash", other));
+}
+
+// Whether equal values of the type are the same in all that can be computed from them. Not so 1.0
+// and 1.00, 0 and -0, '1 mon' and '30 days': an update of one to the other is a change, too.
+bool equal_means_same(std::string_view type) {
+  static constexpr std::array exact{"smallint", "integer", "bigint", "boolean", "text",
+                                    "date",     "uuid",    "bytea",  "oid",     "name"};
+  static constexpr std::array exact_with_length{"character", "timestamp", "time", "numeric("};
+  return std::ranges::find(exact, type) != exact.end() ||
+         (!is_array(type) && std::ranges::any_of(exact_with_length, [type](std::string_view one) {
+           return type.starts_with(one);
+         }));
 }
 
 // Columns of the storage beside its keys.
@@ -304,8 +320,8 @@ std::string keyed_diff(const keyed_storage& of, const view_parts& parts) {
   const texts state = state_columns(of);
   texts set;
   for (const std::string& one : state) set.push_back(fmt::format("{0} = f.{0}", one));
-  const std::string differs =
-      fmt::format("ROW({}) IS DISTINCT FROM ROW({})", list(on("st", state)), list(on("f", state)));
+  const std::string differs = fmt::format("ROW({})::record *<> ROW({})::record",
+                                          list(on("st", state)), list(on("f", state)));
   constexpr std::string_view count =
       "/*watermark*/\nSELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM changed) + "
       "(SELECT count(*) FROM added)";
@@ -351,6 +367,12 @@ std::string add_changes(const identified_storage& of, const std::string& storage
   }
   texts values = on("d", keys);
   if (of.hashed()) values.emplace_back("d.__mv_hash");
+  texts alike = keys;
+  for (std::size_t i = 0; i < of.columns.size(); ++i) {
+    if (i >= of.types.size() || !equal_means_same(of.types[i])) {
+      alike.push_back(fmt::format("(k{})::text", i + 1));
+    }
+  }
   return fmt::format(
       "changes AS (SELECT {0}, w FROM ({1}) AS c),\n"
       "delta AS MATERIALIZED (SELECT {2}, sum(w::int) AS w FROM changes GROUP BY {3} "
@@ -361,13 +383,13 @@ std::string add_changes(const identified_storage& of, const std::string& storage
       // Counting what is gone comes first, so that a unique index does not see both.
       "added AS (INSERT INTO {4} ({6}) SELECT {7} FROM delta AS d WHERE d.w > 0 "
       "AND (SELECT count(*) FROM gone) >= 0 RETURNING 1)",
-      cast_keys(keys.size(), of.types), changes, list(found), list(keys), storage,
+      cast_keys(keys.size(), of.types), changes, list(found), list(alike), storage,
       identified(of, "st", chosen(on("d", keys), of.identity), "d"), list(columns), list(values));
 }
 
 std::string keyed_diff(const identified_storage& of, const view_parts& parts) {
   texts columns = quoted_all(of.columns);
-  const std::string differs = fmt::format("ROW({}) IS DISTINCT FROM ROW({})",
+  const std::string differs = fmt::format("ROW({})::record *<> ROW({})::record",
                                           list(on("st", columns)), list(on("f", columns)));
   const std::string same = identified(of, "st", chosen(on("f", columns), of.identity), "f");
   if (of.hashed()) columns.emplace_back("__mv_hash");

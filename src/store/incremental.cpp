@@ -209,7 +209,7 @@ asio::awaitable<std::string> settings_now(pg::connection& on) {
   const pg::result found = co_await on.query(
       "SELECT pg_catalog.jsonb_object_agg(name, setting) FROM pg_catalog.pg_settings WHERE name IN "
       "('TimeZone', 'DateStyle', 'IntervalStyle', 'extra_float_digits', 'lc_time', 'lc_monetary', "
-      "'lc_numeric', 'bytea_output', 'default_text_search_config')");
+      "'lc_numeric', 'bytea_output', 'default_text_search_config', 'xmlbinary', 'xmloption')");
   co_return found.string(0, 0);
 }
 

@@ -15,14 +15,18 @@ namespace {
 
 // Whether values of type `t` can be hashed, by a default operator class of the type itself, of what
 // it is the same as in memory, of its elements or of all enums. With a collation for which 'a' may
-// equal 'A' equal values are not the same.
+// equal 'A' equal values are not the same. A type whose own equality comes from an extension
+// (citext) is left out: a program finds operators in pg_catalog alone, and there = is that of text.
 constexpr std::string_view hashable = R"((
   select (b.typtype = 'e' or exists (
       select from pg_catalog.pg_opclass o join pg_catalog.pg_am m on m.oid = o.opcmethod
-       where m.amname = 'hash' and o.opcdefault and (o.opcintype = b.oid
+       where m.amname = 'hash' and o.opcdefault
+         and o.opcnamespace = 'pg_catalog'::pg_catalog.regnamespace and (o.opcintype = b.oid
          or exists (select from pg_catalog.pg_cast k where k.castsource = b.oid
                        and k.casttarget = o.opcintype and k.castmethod = 'b'
                        and k.castcontext = 'i'))))
+     and not exists (select from pg_catalog.pg_opclass o where o.opcintype = b.oid and o.opcdefault
+                        and o.opcnamespace <> 'pg_catalog'::pg_catalog.regnamespace)
      and coalesce((select l.collisdeterministic from pg_catalog.pg_collation l where l.oid = {1}), true)
     from pg_catalog.pg_type t
    cross join lateral (
@@ -125,6 +129,14 @@ select case p.prokind when 'a' then 'aggregate' else 'function' end,
 union all
 select 'value', m[1], '', true, 0 from trees t
  cross join lateral pg_catalog.regexp_matches(t.tree, '\{{SQLVALUEFUNCTION :op (\d+)', 'g') m
+union all
+-- How these are written does not show the operator; read again, PostgreSQL's own is taken for it.
+select 'operator', n.nspname || '.' || o.oprname, '', false, 0
+  from named join pg_catalog.pg_operator o on named.word = 'opno' and o.oid = named.oid
+  join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
+ where n.nspname <> 'pg_catalog' and o.oprname in ('=', '<>') and exists (
+   select from trees t where t.tree ~
+     '(DISTINCTEXPR|NULLIFEXPR|CASETESTEXPR|ROWCOMPAREEXPR|:usingClause \(|SUBLINK :subLinkType 2)')
 union all
 select 'cast', pg_catalog.format_type(m[1]::pg_catalog.oid, null), '', true, 0 from trees t
  cross join lateral pg_catalog.regexp_matches(t.tree, ' :resulttype (\d+) :resultcollid', 'g') m
@@ -240,6 +252,7 @@ void add_function(query_facts& to, const pg::result& row, int at) {
     return;
   }
   if (what == "cast") return to.faults.push_back({name, kind::from_text});
+  if (what == "operator") return fault(kind::hidden_operator);
   if (what == "setting") {
     to.uses_settings = true;
     return;

@@ -44,7 +44,14 @@ struct table_facts {
 struct function_fault {
   std::string
       name;  ///< As one writes it: `now`, `my.function`, `CURRENT_DATE`; of from_text the type.
-  enum class kind { is_volatile, clock, session, stable, from_text } what = kind::is_volatile;
+  enum class kind {
+    is_volatile,
+    clock,
+    session,
+    stable,
+    from_text,
+    hidden_operator
+  } what = kind::is_volatile;
 };
 
 struct query_facts {

@@ -38,7 +38,9 @@ class IncrementalFaults : public incremental_test {
   std::string contents(const std::string& view = "v") {
     return db.query_one("SELECT string_agg(q::text, ' ' ORDER BY q) FROM " + view + " AS q");
   }
-  std::string storage() { return db.query_one("SELECT min(storage::text) FROM matview.incremental"); }
+  std::string storage() {
+    return db.query_one("SELECT min(storage::text) FROM matview.incremental");
+  }
 
   // For each statement, or row, that changes the storage.
   void hook_storage(const char* when, const char* each, const std::string& body) {

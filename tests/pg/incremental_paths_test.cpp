@@ -151,6 +151,13 @@ INSTANTIATE_TEST_SUITE_P(
         path_case{"AnOuterAggregateInHaving",
                   "SELECT a.k, count(*) AS n FROM a GROUP BY a.k HAVING count(*) > 9 OR EXISTS "
                   "(SELECT FROM c WHERE c.k = a.k AND c.x = count(a.x))"},
+        path_case{"SetsThatAreGroupedByOnce",
+                  "SELECT k, x, count(*) AS n FROM a GROUP BY DISTINCT GROUPING SETS ((k), (k), "
+                  "(x)), ROLLUP (k)"},
+        path_case{"ElementsAndFieldsOfExpressions",
+                  "SELECT id, (ARRAY[k, x, 3])[2] AS e, (coalesce(ARRAY[k], '{}'))[1] AS c, (CASE "
+                  "WHEN x > 1 THEN ARRAY[x, k] END)[2] AS w, (ARRAY(SELECT b.v FROM b WHERE b.k = "
+                  "a.k ORDER BY b.v))[1] AS s FROM a"},
         path_case{"AWindowInOrderBy",
                   "SELECT a.x, a.k FROM a ORDER BY row_number() OVER (PARTITION BY a.x ORDER BY "
                   "a.id), a.x, a.k LIMIT 3"},

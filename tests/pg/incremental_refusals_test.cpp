@@ -113,6 +113,15 @@ const std::vector<refused_query>& refused_queries() {
        "a NOT IN", "public.r"},
       {"type_without_hash", "SELECT k, string_agg(id::text, ',') AS l FROM bits GROUP BY k", "k,",
        "bits.k (bit(4))"},
+      {"hidden_operator", "SELECT id, nullif(p, q) AS p FROM pairs", "", "the operator public.="},
+      {"hidden_operator", "SELECT id, p IS DISTINCT FROM q AS differ FROM pairs", ""},
+      {"hidden_operator", "SELECT l.id FROM pairs l JOIN pairs r USING (p)", ""},
+      {"hidden_operator", "SELECT id FROM pairs WHERE p IN (SELECT q FROM pairs)", ""},
+      {"too_large",
+       "SELECT a.id FROM r a, r b, r c, r d, r e, r f, r g, r h WHERE a.a = b.x AND b.a = c.x", "",
+       "public.r, 8 times in one FROM"},
+      {"uncorrelated_subquery", "SELECT id FROM r ORDER BY id LIMIT (SELECT max(a) FROM s)", "",
+       "the subquery in LIMIT or OFFSET"},
       // Of a query itself it is an error of create, whatever its kind.
       {"unknown_syntax", "SELECT id FROM newer WHERE id > 3", "newer", "the view public.newer",
        "default", 160000},
@@ -147,6 +156,14 @@ class IncrementalRefusals : public views_test {
         // As of a subscription, which needs no publisher to be looked at.
         "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate) "
         "VALUES (1, 'replicated'::regclass, 'r')");
+    // As citext has it.
+    db.execute(
+        "CREATE TYPE pair AS (a int, b int); CREATE FUNCTION alike(pair, pair) RETURNS bool "
+        "LANGUAGE "
+        "sql IMMUTABLE AS 'SELECT ($1).a = ($2).a'; CREATE OPERATOR = (leftarg = pair, rightarg = "
+        "pair, function = alike, commutator = =); CREATE TABLE pairs (id int PRIMARY KEY, p pair, "
+        "q "
+        "pair)");
     if (server_version() >= 160000) {
       db.execute("CREATE VIEW newer AS SELECT id FROM s WHERE c IS JSON");
     }

@@ -106,6 +106,42 @@ TEST_F(IncrementalTypes, LabelsThatAreRenamedAreNoticed) {
   refresh("v");
 }
 
+// 1.0 and 1.00 are equal, and yet the update is a change, also for a diff.
+TEST_F(IncrementalTypes, WhatIsEqualButNotTheSameIsShownAsItIs) {
+  db.execute(
+      "CREATE TABLE t (id int PRIMARY KEY, i interval, n numeric, f float8, j jsonb); INSERT INTO "
+      "t VALUES (1, '1 mon', 1.0, 0, '1'), (2, '1 day', 2.0, 0, '2')");
+  create("v", "SELECT id, i, n, f, j FROM t");
+  const auto shown = [this](const char* of) {
+    return db.query_one(fmt::format("SELECT string_agg(q::text, ' ' ORDER BY id) FROM {} q", of));
+  };
+  db.execute("UPDATE t SET i = '30 days', n = 1.00, f = '-0', j = '1.0' WHERE id = 1");
+  EXPECT_EQ(refresh_matview("v", {.mode = refresh_mode::incremental}).mode,
+            refresh_mode::incremental);
+  EXPECT_EQ(shown("v"), shown("t"));
+  db.execute("UPDATE t SET i = '24:00', n = 2.00, f = '-0', j = '2.0' WHERE id = 2");
+  EXPECT_EQ(refresh_matview("v", {.mode = refresh_mode::diff}).mode, refresh_mode::diff);
+  EXPECT_EQ(shown("v"), shown("t"));
+}
+
+TEST_F(IncrementalTypes, SettingsOfWhoRefreshesSayNothing) {
+  db.execute(
+      "CREATE TABLE t (id int PRIMARY KEY, a timestamptz, b timestamp, c bytea); INSERT INTO t "
+      "VALUES (1, NULL, '2024-01-01', '\\xff00')");
+  create("v", "SELECT a FROM t UNION ALL SELECT b FROM t");
+  create("w", "SELECT id, xmlelement(NAME x, c)::text AS shown FROM t");
+  db.execute("INSERT INTO t VALUES (2, NULL, '2024-01-02', '\\xff01')");
+  session other(db.url());
+  other.execute(
+      "SET TimeZone = 'Asia/Tokyo'; SET xmlbinary = hex; SET quote_all_identifiers = on; SET "
+      "standard_conforming_strings = off; SET escape_string_warning = off");
+  for (const char* const view : {"v", "w"}) {
+    EXPECT_EQ(other.query_one(fmt::format("SELECT mode FROM matview.refresh('{}')", view)),
+              "incremental");
+    expect_right(view);
+  }
+}
+
 // Wherever they stand: an element of an array, below a domain, a part of a row, an end of a range.
 TEST_F(IncrementalTypes, LabelsInsideOfOtherTypesAreNoticed) {
   db.execute(

@@ -138,7 +138,8 @@ $$;
 -- depend on settings of the session: the next one that compares has others.
 CREATE FUNCTION matview.fingerprint(view integer, functions oid[] DEFAULT NULL, rules oid[] DEFAULT NULL,
     enums oid[] DEFAULT NULL) RETURNS text
-  LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+  LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+  SET quote_all_identifiers = off AS $$
 #variable_conflict use_variable
 DECLARE
   bases oid[];
@@ -254,7 +255,7 @@ CREATE FUNCTION matview.stray_triggers(log integer) RETURNS TABLE (name name, re
      SELECT FROM matview.family(l.base) AS f (relid), matview.triggers(l.id, l.base, f.relid) AS e
       WHERE f.relid = t.tgrelid AND e.name = t.tgname AND e.function = p.proname)
      -- made by an owner, whom somebody else cannot be told from
-     AND NOT (p.proname LIKE '%\_replica' AND NOT pg_has_role((SELECT k.relowner FROM pg_class AS k
+     AND NOT (p.proname LIKE E'%\\_replica' AND NOT pg_has_role((SELECT k.relowner FROM pg_class AS k
        WHERE k.oid = t.tgrelid), 'USAGE'))
 $$;
 
@@ -294,7 +295,7 @@ CREATE FUNCTION matview.capture_fault(view integer) RETURNS text LANGUAGE sql ST
   SELECT format('trigger %I of %s should not be there any more', s.name, s.relid::regclass)
     FROM matview.capture AS c, matview.stray_triggers(c.log) AS s
    -- one for TRUNCATE only makes us fill the view anew
-   WHERE c.view = capture_fault.view AND s.name NOT LIKE '%\_truncate'
+   WHERE c.view = capture_fault.view AND s.name NOT LIKE E'%\\_truncate'
    LIMIT 1
 $$;
 
@@ -444,7 +445,7 @@ BEGIN
     LOOP
       IF t.existing IS NULL OR replace THEN
         EXECUTE format('CREATE %sTRIGGER %I AFTER %s ON %s %s FOR EACH %s EXECUTE FUNCTION matview.%I()',
-          CASE WHEN t.existing IS NOT NULL AND t.function NOT LIKE '%\_row' THEN 'OR REPLACE ' END,
+          CASE WHEN t.existing IS NOT NULL AND t.function NOT LIKE E'%\\_row' THEN 'OR REPLACE ' END,
           t.name, t.event, member::regclass,
           CASE t.event WHEN 'INSERT' THEN 'REFERENCING NEW TABLE AS matview_new'
                        WHEN 'DELETE' THEN 'REFERENCING OLD TABLE AS matview_old'
@@ -452,7 +453,7 @@ BEGIN
           CASE WHEN t.event LIKE '% OR %' THEN 'ROW' ELSE 'STATEMENT' END, t.function);
         t.tgenabled := 'O';
       END IF;
-      IF t.owned AND (t.tgenabled <> t.mode OR t.function LIKE '%\_row' AND EXISTS (
+      IF t.owned AND (t.tgenabled <> t.mode OR t.function LIKE E'%\\_row' AND EXISTS (
           SELECT FROM pg_trigger AS p JOIN pg_trigger AS g ON g.tgparentid = p.oid
            WHERE p.tgrelid = member AND p.tgname = t.name AND g.tgenabled <> t.mode)) THEN
         EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', member::regclass,
@@ -562,7 +563,7 @@ BEGIN
   -- Last: the texts of pieces are not to be searched for these, but may hold them.
   template := replace(replace(template, '/*deltas*/', deltas), '/*unexpected*/', coalesce(unexpected, 'false'));
   IF fresh IS NOT NULL THEN
-    template := regexp_replace(template, '/\*source\*/matview\.\w+', replace(fresh, '\', '\\'), 'g');
+    template := regexp_replace(template, E'/\\*source\\*/matview\\.\\w+', replace(fresh, E'\\', E'\\\\'), 'g');
   END IF;
   RETURN replace(template,
     '/*watermark*/', format('noted AS (UPDATE matview.incremental SET '
@@ -578,7 +579,7 @@ $$;
 CREATE FUNCTION matview.fill_aside(template text, view integer, OUT fresh text, OUT taken pg_snapshot)
   LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  source constant text := substring(template FROM '/\*source\*/(matview\.\w+)');
+  source constant text := substring(template FROM E'/\\*source\\*/(matview\\.\\w+)');
   name constant text := format('matview_fresh_%s', view);
   line text;
 BEGIN
@@ -927,6 +928,7 @@ CREATE FUNCTION matview.refresh(view regclass, wish text DEFAULT 'auto', locked 
     OUT mode text, OUT reason text, OUT rows bigint, OUT log_rows bigint)
   LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off
   SET jit = off  -- compiling a statement of many branches takes longer than running it
+  SET standard_conforming_strings = on  -- as programs are written
   SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
