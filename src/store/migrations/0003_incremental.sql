@@ -942,6 +942,7 @@ DECLARE
   conditions text[];
   storages boolean[];
   gone boolean;
+  shut_out boolean;          -- its owner may not read it
   names text;
   condition constant text := 'l.__mv_xid >= pg_snapshot_xmin($1) AND NOT pg_visible_in_snapshot(l.__mv_xid, $1)';
   counts bigint[];
@@ -983,8 +984,9 @@ BEGIN
       RAISE EXCEPTION '% is not an incremental view', view USING ERRCODE = '42P01';
     END IF;
     SELECT array_agg(x.base ORDER BY x.id), array_agg(x.id ORDER BY x.id), array_agg(x.storage ORDER BY x.id),
-           array_agg(x.condition ORDER BY x.id), bool_or(x.gone), string_agg(x.base::text, ', ' ORDER BY x.id)
-      INTO bases, logs, storages, conditions, gone, names
+           array_agg(x.condition ORDER BY x.id), bool_or(x.gone), string_agg(x.base::text, ', ' ORDER BY x.id),
+           (SELECT NOT has_table_privilege(o.relowner, v.storage, 'SELECT') FROM pg_class AS o WHERE o.oid = v.view)
+      INTO bases, logs, storages, conditions, gone, names, shut_out
       FROM (SELECT l.base, l.id, s.id IS NOT NULL AS storage, k.oid IS NULL AS gone,
                    CASE WHEN s.id IS NULL THEN condition
                         ELSE condition || ' AND l.__mv_xid IS DISTINCT FROM $2' END AS condition
@@ -1002,7 +1004,9 @@ BEGIN
       IF names IS NOT NULL THEN
         EXECUTE 'LOCK TABLE ' || names || ' IN ACCESS SHARE MODE';
       END IF;
-      PERFORM matview.let_owner_read(v.view, v.storage);
+      IF shut_out THEN
+        PERFORM matview.let_owner_read(v.view, v.storage);
+      END IF;
       IF by_changes AND v.watermark IS NOT NULL THEN
         counts := matview.count_changes(logs, conditions, v.watermark, v.watermark_xid, few);
         counted := ROW(v.id, v.watermark_xid, logs);
@@ -1014,8 +1018,13 @@ BEGIN
     END IF;
 
     seen := matview.fingerprint(v.id, v.functions, v.rules, v.enums);
-    SELECT o.because, o.recompile INTO because, recompile
-      FROM matview.obstacle(v.id, v.fingerprint, seen, v.watermark, v.detached, logs, wish) AS o;
+    because := NULL;
+    recompile := false;
+    IF v.fingerprint IS DISTINCT FROM seen OR v.watermark IS NULL OR v.detached IS NOT NULL
+       OR EXISTS (SELECT FROM matview.mark AS m WHERE m.log = ANY (logs)) THEN
+      SELECT o.because, o.recompile INTO because, recompile
+        FROM matview.obstacle(v.id, v.fingerprint, seen, v.watermark, v.detached, logs, wish) AS o;
+    END IF;
     IF because IS NOT NULL OR NOT by_changes THEN
       PERFORM matview.need_definition(v.definition, view);
     END IF;
