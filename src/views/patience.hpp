@@ -59,7 +59,8 @@ auto patiently(std::chrono::steady_clock::time_point until, Work work)
     }
     ++tries;
     const auto pause = pause_after(tries);
-    if (!others_were_in_the_way(*failure, tries) || std::chrono::steady_clock::now() + pause >= until) {
+    if (!others_were_in_the_way(*failure, tries) ||
+        std::chrono::steady_clock::now() + pause >= until) {
       throw error(*failure);
     }
     asio::steady_timer timer(co_await asio::this_coro::executor, pause);

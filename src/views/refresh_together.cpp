@@ -187,8 +187,8 @@ asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
       const bool again = failure->sqlstate() == "40001" || failure->sqlstate() == "40P01";
       if (again && ++failures < tries) continue;
       for (const std::string& one : wanted) {
-        co_await record_failure(on, std::string(one), options, *failure,
-                                static_cast<int>(failures), began);
+        co_await record_failure(on, std::string(one), options, *failure, static_cast<int>(failures),
+                                began);
       }
       throw error(*failure);
     }
