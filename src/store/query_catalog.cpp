@@ -144,8 +144,9 @@ select 'cast', pg_catalog.format_type(m[1]::pg_catalog.oid, null), '', true, 0 f
    'pg_catalog.timestamptz'::pg_catalog.regtype, 'pg_catalog.timestamp'::pg_catalog.regtype,
    'pg_catalog.time'::pg_catalog.regtype, 'pg_catalog.timetz'::pg_catalog.regtype)
 union all
--- By way of text: what a date, an interval or a float looks like is a setting.
-select 'setting', '', '', true, 0 from trees t where t.tree ~ ' :resulttype \d+ :resultcollid')";
+-- By way of text or XML: what a date, an interval, a float or bytes look like is a setting.
+select 'setting', '', '', true, 0 from trees t
+ where t.tree ~ ' :resulttype \d+ :resultcollid' or t.tree ~ 'XMLEXPR')";
 
 // Functions of PostgreSQL that are STABLE only because they read a setting (TimeZone, DateStyle,
 // IntervalStyle, ...), which a refresh sets to what it was when the view was made.
@@ -312,6 +313,8 @@ asio::awaitable<query_facts> read_query_facts(pg::connection& on, std::int64_t v
     column_facts column = column_at(described, row, 1);
     column.not_null = described.boolean(row, 5);
     column.virtual_column = described.boolean(row, 6);
+    // A date may be taken for one, as in a UNION of both, without a cast that would show it.
+    if (column.type.find("with time zone") != std::string::npos) out.uses_settings = true;
     tables[described.integer(row, 0)].columns.push_back(std::move(column));
   }
   const pg::result keys = co_await on.query(std::string(reached) + std::string(keys_sql), one);

@@ -61,7 +61,7 @@ struct query_facts {
   std::map<std::pair<std::string, std::string>, table_facts> tables;
   std::vector<function_fault> faults;
   std::set<std::string> aggregates;  ///< Their names as the query writes them.
-  bool uses_settings = false;        ///< Has a function that reads TimeZone, DateStyle or the like.
+  bool uses_settings = false;        ///< Its rows may depend on TimeZone, DateStyle or the like.
 };
 
 }  // namespace matview::store

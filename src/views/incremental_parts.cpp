@@ -6,11 +6,9 @@
 #include "views/session.hpp"
 #include <matview/error.hpp>
 
-#include <boost/algorithm/string/predicate.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <utility>
 
 namespace matview::views {
@@ -32,19 +30,6 @@ void check_rights(const std::vector<incremental::captured_table>& tables, const 
                              "the view, so that also what replication writes is captured",
                              facts.owner, name, pg::quote_name(role), facts.owner)});
   }
-}
-
-// Whether its rows depend on settings of the session: by a function; by XML that is made of values;
-// or by a date that is taken for a time with zone, which no cast need show.
-bool goes_by_settings(const store::query_facts& facts) {
-  if (facts.uses_settings || boost::algorithm::icontains(facts.query, "xml")) return true;
-  const auto has_zone = [](const store::column_facts& one) {
-    return one.type.find("with time zone") != std::string::npos;
-  };
-  return std::ranges::any_of(facts.output, has_zone) ||
-         std::ranges::any_of(facts.tables, [&](const auto& table) {
-           return std::ranges::any_of(table.second.columns, has_zone);
-         });
 }
 
 asio::awaitable<void> make_relations(pg::transaction& in, int id,
@@ -105,7 +90,7 @@ asio::awaitable<parts_made> make_parts(pg::transaction& in, int id, parts_to_mak
   compilation compiled = co_await compile_on(on, std::move(facts), parts);
   const incremental::compiled_view& view = *compiled.view();
   if (what == parts_to_make::all) {
-    const std::string used = goes_by_settings(compiled.facts) ? settings : std::string("{}");
+    const std::string used = compiled.facts.uses_settings ? settings : std::string("{}");
     co_await make_relations(in, id, view, parts);
     co_await store::finish_incremental(on, id, fmt::format("matview.matview_new_{}", id),
                                        std::string(parts.storage), program_json(view, parts),

@@ -1018,6 +1018,7 @@ BEGIN
     END IF;
 
     seen := matview.fingerprint(v.id, v.functions, v.rules, v.enums);
+    -- Mostly there is nothing of that, and a call costs more than to look.
     because := NULL;
     recompile := false;
     IF v.fingerprint IS DISTINCT FROM seen OR v.watermark IS NULL OR v.detached IS NOT NULL
