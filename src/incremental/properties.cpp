@@ -89,7 +89,8 @@ void add_scans(const relation& of, std::vector<std::string>& to) {
 
 std::optional<std::string> nonlinear_core(const relation& query) {
   const select_parts parts = parts_of(query);
-  for (const relation* one : {parts.where, parts.project, parts.aggregate}) {
+  for (const relation* one :
+       {parts.where, parts.project, parts.aggregate, parts.window, parts.sort}) {
     if (auto out = subquery_beside(one)) return out;
   }
   return nonlinear_from(*parts.from);

@@ -332,13 +332,6 @@ PgQuery__Alias* make_alias(arena& in, std::string_view name) {
   return out;
 }
 
-void append(arena& in, std::size_t& count, node**& items, node* item) {
-  std::vector<node*> all(items, items + count);
-  all.push_back(item);
-  items = in.array(all);
-  ++count;
-}
-
 std::vector<node*> conjuncts(node* condition) {
   if (condition == nullptr) return {};
   const PgQuery__BoolExpr* both = bool_expr(condition);

@@ -113,9 +113,6 @@ template <class T>
 [[nodiscard]] node* make_and(arena& in, const std::vector<node*>& conditions);
 [[nodiscard]] PgQuery__Alias* make_alias(arena& in, std::string_view name);
 
-/// Appends to an array field.
-void append(arena& in, std::size_t& count, node**& items, node* item);
-
 /// The conditions that are joined by AND, however nested; none for nothing.
 [[nodiscard]] std::vector<node*> conjuncts(node* condition);
 

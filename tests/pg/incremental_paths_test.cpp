@@ -170,6 +170,14 @@ INSTANTIATE_TEST_SUITE_P(
         path_case{"AnAggregateInOrderByAlone", "SELECT 1 AS one FROM a ORDER BY count(*)"},
         path_case{"AColumnWithoutHashInOrderBy",
                   "SELECT a.k FROM a ORDER BY a.x::bit(4), a.k LIMIT 5"},
+        path_case{"SubqueryInOrderByBelow",
+                  "SELECT q.id FROM (SELECT a.id FROM a ORDER BY (SELECT max(c.x) FROM c WHERE c.k "
+                  "= a.k)) q"},
+        path_case{"LooseSubqueryInOrderByBelow",
+                  "SELECT q.id FROM (SELECT a.id FROM a ORDER BY (SELECT max(c.x) FROM c)) q",
+                  true},
+        path_case{"LooseSubqueryInAWindowThatNobodyUses",
+                  "SELECT a.id FROM a WINDOW w AS (PARTITION BY (SELECT max(c.x) FROM c))", true},
         path_case{"SubqueryInOrderBy",
                   "SELECT a.id FROM a ORDER BY (SELECT max(c.x) FROM c WHERE c.k = a.k), a.id"}),
     [](const auto& one) { return std::string(one.param.name); });
