@@ -37,6 +37,14 @@ struct incremental_part {
   std::string why = {};
 };
 
+/// How one operator of a query is maintained. Plain data.
+struct incremental_operator {
+  int depth = 0;               ///< 0 at the top; what it goes over follows it, one deeper.
+  std::string what = {};       ///< `LEFT JOIN ON o.customer_id = c.id`
+  std::string mechanism = {};  ///< As in incremental_part.
+  std::string why = {};
+};
+
 /// What is captured of one table. Plain data.
 struct captured_columns {
   std::string table = {};  ///< `schema.name`
@@ -54,7 +62,8 @@ struct matview_explanation {
   std::string view = {};               ///< `schema.name`; empty for a bare query.
   view_kind kind = view_kind::native;  ///< What it is; of a bare query: what `auto` would make it.
   std::string mechanism = {};          ///< L, K or D; empty if it cannot be incremental.
-  std::vector<incremental_part> parts = {};
+  std::vector<incremental_part> parts = {};          ///< In short: from the outside to the inside.
+  std::vector<incremental_operator> operators = {};  ///< The same of each operator.
   std::vector<captured_columns> captured = {};
   std::vector<incremental_obstacle> obstacles = {};
   std::vector<std::string> notes = {};  ///< What its user should know, as sentences.

@@ -3,6 +3,7 @@
 #include "cli/output.hpp"
 #include "cli/run.hpp"
 #include "text/quote.hpp"
+#include "text/utf8.hpp"
 #include <matview/incremental.hpp>
 
 #include <boost/json/array.hpp>
@@ -11,6 +12,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,7 +27,7 @@ struct explain_arguments {
   std::string name;
   std::string sql;
   std::string file;
-  bool show_sql = false;
+  std::string format;  // Empty: what --format says before the command.
 };
 
 asio::awaitable<void> explain_into(const explain_arguments& given, const explain_options& options,
@@ -46,6 +48,11 @@ json::object values_of(const matview_explanation& told) {
   for (const incremental_part& one : told.parts) {
     parts.push_back(
         json::object{{"what", one.what}, {"mechanism", one.mechanism}, {"why", one.why}});
+  }
+  json::array operators;
+  for (const incremental_operator& one : told.operators) {
+    operators.push_back(json::object{
+        {"depth", one.depth}, {"what", one.what}, {"mechanism", one.mechanism}, {"why", one.why}});
   }
   json::array captured;
   for (const captured_columns& one : told.captured) {
@@ -69,6 +76,7 @@ json::object values_of(const matview_explanation& told) {
           {"kind", word_of(told.kind)},
           {"mechanism", text_value(told.mechanism)},
           {"parts", std::move(parts)},
+          {"operators", std::move(operators)},
           {"captured", std::move(captured)},
           {"obstacles", std::move(obstacles)},
           {"notes", json::array(told.notes.begin(), told.notes.end())},
@@ -109,7 +117,15 @@ std::string place_of(const incremental_obstacle& one, const std::string& query) 
   return fmt::format("\n{}\n", text::caret_lines(query, *one.position));
 }
 
-std::string for_people(const matview_explanation& told, const std::string& query, bool show_sql) {
+// A SELECT may show a hundred columns.
+std::string shortened(const std::string& what) {
+  constexpr std::size_t most = 72;
+  std::size_t end = std::min(most, what.size());
+  while (end > 0 && end < what.size() && !text::starts_character(what[end])) --end;
+  return on_one_line(what.substr(0, end) + (end < what.size() ? "..." : ""));
+}
+
+std::string for_people(const matview_explanation& told, const std::string& query) {
   std::string out = heading(told) + "\n";
   for (const incremental_obstacle& one : told.obstacles) {
     out += fmt::format("\n{}{}  why      {}\n  instead  {}\n", one.what, place_of(one, query),
@@ -119,15 +135,60 @@ std::string for_people(const matview_explanation& told, const std::string& query
   for (const incremental_part& one : told.parts) {
     out += fmt::format("{:<8} {}: {}\n", one.mechanism, one.what, one.why);
   }
+  if (!told.operators.empty()) out += "\noperator by operator\n";
+  for (const incremental_operator& one : told.operators) {
+    out += fmt::format("{:<8} {:{}}{}: {}\n", one.mechanism, "", 2 * one.depth, shortened(one.what),
+                       one.why);
+  }
   if (!told.captured.empty()) out += "\n";
   for (const captured_columns& one : told.captured) {
     out += fmt::format("captured {} ({})\n", one.table, fmt::join(one.columns, ", "));
   }
   for (const std::string& note : told.notes) out += fmt::format("\nnote     {}\n", note);
+  return out;
+}
+
+// The statements; all else as comments.
+std::string as_sql(const matview_explanation& told, const std::string& query) {
+  std::string out = "-- ";
+  const std::string text = for_people(told, query);
+  for (std::size_t at = 0; at + 1 < text.size(); ++at) {
+    out += text[at];
+    if (text[at] == '\n') out += "-- ";
+  }
+  out += '\n';
   for (const incremental_statement& one : told.statements) {
-    if (show_sql) out += fmt::format("\n-- {}\n{}\n", one.name, one.sql);
+    out += fmt::format("\n-- {}\n{};\n", one.name, one.sql);
   }
   return out;
+}
+
+std::string rows_of(const matview_explanation& told) {
+  table rows({{"DEPTH"}, {"WHAT"}, {"MECHANISM"}, {"WHY"}});
+  for (const incremental_operator& one : told.operators) {
+    rows.add({}, {}, {fmt::format("{}", one.depth), one.what, one.mechanism, one.why});
+  }
+  return rows.text(output_format::tsv);
+}
+
+std::string text_of(const matview_explanation& told, const std::string& query,
+                    const std::string& format) {
+  if (format == "json") return json::serialize(values_of(told)) + '\n';
+  if (format == "sql") return as_sql(told, query);
+  return format == "tsv" ? rows_of(told) : for_people(told, query);
+}
+
+std::string chosen_format(const explain_arguments& given, const context& with) {
+  if (!given.format.empty()) return given.format;
+  switch (with.options.format) {
+    case output_format::json:
+      return "json";
+    case output_format::tsv:
+      return "tsv";
+    case output_format::table:
+      break;
+  }
+  return "text";
 }
 
 exit_code explain(const explain_arguments& given, const context& with) {
@@ -135,11 +196,7 @@ exit_code explain(const explain_arguments& given, const context& with) {
   const std::string query = given.file.empty() ? given.sql : read_file(given.file, "one SELECT");
   matview_explanation told;
   run_interruptibly(with.screen, "explaining", explain_into(given, options, query, told));
-  if (with.options.format == output_format::json) {
-    write_result(json::serialize(values_of(told)) + '\n');
-  } else {
-    write_result(for_people(told, query, given.show_sql));
-  }
+  write_result(text_of(told, query, chosen_format(given, with)));
   return exit_code::done;
 }
 
@@ -159,7 +216,11 @@ command add_explain(CLI::App& app) {
       ->type_name("PATH")
       ->check(not_empty());
   what->require_option(1);
-  parser->add_flag("--show-sql", given->show_sql, "Also the SQL that a refresh runs");
+  parser
+      ->add_option("--format", given->format,
+                   "text, json, tsv (the operators), or sql: the statements that a refresh runs")
+      ->type_name("FORMAT")
+      ->check(one_of({"text", "json", "tsv", "sql"}));
   return {parser, [given](const context& with) { return explain(*given, with); }};
 }
 

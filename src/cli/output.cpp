@@ -49,15 +49,14 @@ std::string escaped_for_tsv(std::string_view cell) {
   return out;
 }
 
-// A cell is part of one line, and nothing in it may act on the terminal.
+}  // namespace
+
 std::string on_one_line(std::string text) {
   std::replace_if(
       text.begin(), text.end(),
       [](char c) { return (static_cast<unsigned char>(c) < ' ') || c == 0x7f; }, ' ');
   return text;
 }
-
-}  // namespace
 
 void table::add(std::vector<std::string> cells, boost::json::object values,
                 std::vector<std::string> plain) {

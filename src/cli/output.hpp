@@ -66,6 +66,10 @@ void write_result(std::string_view text, std::string_view hint = {});
 /// The hint of those whose result tells of something that has been done all the same.
 inline constexpr std::string_view work_is_done = "the work itself is done";
 
+/// Without control characters: it is part of one line, and nothing in it may act on the terminal.
+/// Pure.
+[[nodiscard]] std::string on_one_line(std::string text);
+
 /// `12 kB`, `3.4 MB`: as PostgreSQL's pg_size_pretty, in powers of 1024. Pure.
 [[nodiscard]] std::string pretty_bytes(std::int64_t bytes);
 

@@ -23,6 +23,8 @@ compiled_view compiled(const compile_input& input) {
     replace_by_keys(of, "the rows", "because of " + not_counted_because(*of.top));
   }
   of.out.parts = without_repetition(of.out.parts);
+  of.how.mechanism = of.out.mechanism;
+  of.out.operators = explained_operators(of.in, *of.whole, of.how);
   return std::move(of.out);
 }
 

@@ -2,6 +2,7 @@
 
 #include "incremental/algebra.hpp"
 #include "incremental/compile.hpp"
+#include "incremental/operators.hpp"
 #include "incremental/resolve.hpp"
 #include "incremental/statement.hpp"
 
@@ -58,6 +59,7 @@ class draft final {
   std::map<std::int64_t, int> logs;  ///< The same: the number of its log.
   const relation* whole;             ///< What the query computes.
   const relation* top = nullptr;     ///< The same without ORDER BY and LIMIT.
+  maintenance how = {};              ///< What the stage that had it has decided, for explain.
   compiled_view out = {};
 
  private:

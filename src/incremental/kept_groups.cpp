@@ -305,6 +305,8 @@ class kept_groups final {
                      "{} as a change are made anew, and what goes and comes is "
                      "the change of the groups",
                      nonlinear, shown_keys(plan))});
+    draft_.how.key = shown_keys(plan);
+    draft_.how.paths = plan.paths;
     const auto paths = explained_paths(plan.paths);
     draft_.out.parts.insert(draft_.out.parts.end(), paths.begin(), paths.end());
   }
@@ -326,8 +328,11 @@ class kept_groups final {
         parts_.having != nullptr ? residue.text(parts_.having->condition) : std::string();
     draft_.out.view = finish_group_view(residue, *draft_.whole, columns,
                                         draft_.input.parts.storage + " AS s", where);
+    draft_.how.by = stage::kept_groups;
+    draft_.how.groups = parts_.aggregate;
+    draft_.how.groups_because = why_kept(by);
     draft_.out.parts.insert(draft_.out.parts.begin(),
-                            {"the groups", draft_.out.mechanism, why_kept(by)});
+                            {"the groups", draft_.out.mechanism, draft_.how.groups_because});
     draft_.explain_residue(draft_.top, "groups");
   }
 

@@ -46,10 +46,19 @@ struct explained_part {
   std::string why;        ///< A sentence.
 };
 
+/// What explain shows of one operator.
+struct explained_operator {
+  int depth;              ///< 0 at the top; what an operator goes over follows it, one deeper.
+  std::string what;       ///< `LEFT JOIN ON o.customer_id = c.id`
+  std::string mechanism;  ///< L, K, D or residue.
+  std::string why;        ///< A sentence.
+};
+
 /// A view that can be maintained.
 struct compiled_view {
   std::string mechanism;                      ///< L, K or D: that of its rows.
   std::vector<explained_part> parts;          ///< From the outside to the inside.
+  std::vector<explained_operator> operators;  ///< The same of each operator.
   std::vector<captured_table> tables;         ///< Bit i of each mask is tables[i].
   std::string source;                         ///< The query whose rows fill the storage.
   std::string core_source;                    ///< Of mechanism D; else empty.

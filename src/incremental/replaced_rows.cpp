@@ -99,6 +99,11 @@ void replace_by_keys(draft& to, const std::string& what, const std::string& beca
   const replaced_storage storage = key_storage(
       to, *with_keys(to, *rows, plan), plan, to.input.parts.storage, to.input.parts.source, source);
   to.out.mechanism = "K";
+  to.how = {.by = stage::replaced_rows, .key = shown_keys(plan), .paths = plan.paths};
+  if (groups(*to.top)) {
+    to.how.groups = parts_of(*to.top).aggregate;
+    to.how.groups_because = "the touched ones are made anew, " + because;
+  }
   to.out.source = std::move(source);
   to.out.pieces = plan.pieces;
   to.out.max_tables = 30;

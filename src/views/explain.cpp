@@ -38,6 +38,9 @@ void add_view(const incremental::compiled_view& view, matview_explanation& to) {
   for (const incremental::explained_part& part : view.parts) {
     to.parts.push_back({part.what, part.mechanism, part.why});
   }
+  for (const incremental::explained_operator& one : view.operators) {
+    to.operators.push_back({one.depth, one.what, one.mechanism, one.why});
+  }
   for (const incremental::captured_table& table : view.tables) {
     to.captured.push_back({table.table->schema + "." + table.table->name, table.columns});
   }

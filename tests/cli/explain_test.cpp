@@ -45,10 +45,51 @@ TEST_F(incremental_cli, ExplainsAQueryThatNobodyHasCreated) {
   EXPECT_EQ(why.at("kind"), "native");
   EXPECT_EQ(why.at("obstacles").at(0).at("construct"), "volatile_function");
   EXPECT_EQ(why.at("obstacles").at(0).at("position"), 11);
-  const process_result text = matview({"explain", "--sql", "SELECT id FROM t", "--show-sql"});
-  EXPECT_TRUE(contains(text.out, "can be incremental")) << text.out;
-  EXPECT_TRUE(contains(text.out, "-- apply")) << text.out;
   EXPECT_FALSE(exists("matview_explained"));
+}
+
+TEST_F(incremental_cli, ExplainsOperatorByOperatorInEachFormat) {
+  db.execute("CREATE TABLE s (a int NOT NULL, y int)");
+  const std::string query = "SELECT count(y) AS n FROM t LEFT JOIN s ON s.a = t.a";
+  const auto explain = [&](const std::string& format, const std::string& sql) {
+    const process_result told = matview({"explain", "--sql", sql, "--format", format});
+    EXPECT_EQ(told.exit_code, 0) << told.err;
+    return told;
+  };
+  const auto operators = json_of(explain("json", query)).at("operators").as_array();
+  ASSERT_EQ(operators.size(), 5U);
+  const std::vector<std::pair<std::string, std::string>> expected{
+      {"SELECT count(s.y) AS n", "residue"},
+      {"aggregates of all rows", "D"},
+      {"LEFT JOIN ON s.a = t.a", "K"},
+      {"table public.t", "K"},
+      {"table public.s", "K"}};
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(operators[i].at("what").as_string(), expected[i].first);
+    EXPECT_EQ(operators[i].at("mechanism").as_string(), expected[i].second);
+    EXPECT_EQ(operators[i].at("depth").as_int64(),
+              std::min<std::int64_t>(static_cast<std::int64_t>(i), 3));
+    EXPECT_FALSE(operators[i].at("why").as_string().empty());
+  }
+  EXPECT_TRUE(
+      contains(explain("text", query).out,
+               "\nK              table public.s: the touched t.id are found along s - t\n"));
+  EXPECT_TRUE(contains(explain("tsv", query).out, "\n2\tLEFT JOIN ON s.a = t.a\tK\tnot linear"));
+  // All but the statements are comments.
+  const std::string sql = explain("sql", query).out;
+  EXPECT_TRUE(sql.starts_with("-- can be incremental, by mechanism D")) << sql;
+  EXPECT_TRUE(contains(sql, "\n-- apply\nWITH ")) << sql;
+  const std::string refused = explain("sql", "SELECT random() AS r FROM t").out;
+  EXPECT_TRUE(contains(refused, "-- random()")) << refused;
+  EXPECT_FALSE(contains(refused, "\n ")) << refused;
+  // By the option that all commands have, too.
+  const process_result all = matview({"--format", "tsv", "explain", "--sql", "SELECT id FROM t"});
+  EXPECT_TRUE(all.out.starts_with("0\tSELECT t.id AS id\tL\t")) << all.out;
+  const process_result wrong = matview({"explain", "--sql", query, "--format", "xml"});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_TRUE(contains(wrong.err, "\"xml\"")) << wrong.err;
+  const std::string wide = "SELECT 'äöü\n' || '" + std::string(58, 'x') + "ää' AS c FROM t";
+  EXPECT_TRUE(contains(explain("text", wide).out, "...: of changed rows alone\n"));
 }
 
 struct told_query {
