@@ -54,13 +54,17 @@ server::temporary_folder::~temporary_folder() {
   fs::remove_all(path, ignored);
 }
 
-server::server() : conninfo_(from_environment("MATVIEW_BENCH_URL", "")) {
+server::server(const std::vector<std::string>& settings)
+    : conninfo_(from_environment("MATVIEW_BENCH_URL", "")) {
   if (conninfo_.empty()) {
     folder_ = std::make_unique<temporary_folder>(make_temporary_folder());
     private_ = pg::embedded_server::use(folder_->path, log_warnings);
     conninfo_ = private_->conninfo();
     execute(connect(conninfo_).get(),
             fmt::format("ALTER SYSTEM SET max_connections = {}", connections_needed));
+    for (const std::string& one : settings) {
+      execute(connect(conninfo_).get(), "ALTER SYSTEM SET " + one);
+    }
     private_.reset();
     private_ = pg::embedded_server::use(folder_->path, log_warnings);
   }
@@ -77,10 +81,12 @@ std::string server::description() const {
   const auto show = [&](const std::string& setting) {
     return value_of(connection.get(), "SHOW " + setting);
   };
-  return fmt::format("{} x {}; PostgreSQL {} ({}), fsync {}, synchronous_commit {}",
-                     std::thread::hardware_concurrency(), cpu_model(), show("server_version"),
-                     private_ ? "private" : "$MATVIEW_BENCH_URL", show("fsync"),
-                     show("synchronous_commit"));
+  return fmt::format(
+      "{} x {}; PostgreSQL {} ({}), fsync {}, synchronous_commit {}, "
+      "shared_buffers {}",
+      std::thread::hardware_concurrency(), cpu_model(), show("server_version"),
+      private_ ? "private" : "$MATVIEW_BENCH_URL", show("fsync"), show("synchronous_commit"),
+      show("shared_buffers"));
 }
 
 one_row_views::one_row_views(const server& on)

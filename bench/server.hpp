@@ -17,7 +17,8 @@ inline constexpr std::size_t most_in_flight = 64;
 /// PostgreSQL's own settings (fsync on), but for max_connections. The folder goes with this object.
 class server final {
  public:
-  server();
+  /// @param settings  `shared_buffers = '2GB'`: what the private one is started with besides.
+  explicit server(const std::vector<std::string>& settings = {});
   ~server() = default;
   server(const server&) = delete;
   server& operator=(const server&) = delete;
@@ -28,7 +29,8 @@ class server final {
   /// Whether nobody else's settings are there to be kept.
   [[nodiscard]] bool is_private() const noexcept { return private_ != nullptr; }
 
-  /// `2 x AMD EPYC 7763; PostgreSQL 15.4 (private), fsync on, synchronous_commit on`.
+  /// `2 x AMD EPYC 7763; PostgreSQL 15.4 (private), fsync on, synchronous_commit on, shared_buffers
+  /// 128MB`.
   [[nodiscard]] std::string description() const;
 
  private:

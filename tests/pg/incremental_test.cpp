@@ -183,7 +183,7 @@ TEST_F(Incremental, IsWrongWithoutTheSignOfInclusionAndExclusion) {
 TEST_F(Incremental, IsWrongWithoutTheLockBeforeTheSnapshot) {
   create("v", "SELECT a, count(*) AS n FROM r GROUP BY a");
   db.execute(
-      "DO $$ BEGIN EXECUTE replace(pg_get_functiondef('matview.compose'::regproc), 'BEGIN', "
+      "DO $$ BEGIN EXECUTE replace(pg_get_functiondef('matview.apply_changes'::regproc), 'BEGIN', "
       "'BEGIN PERFORM pg_advisory_xact_lock(4711);'); END $$");
   const auto truncated_in_mid_refresh = [&](int id) {
     session gate(db.url());

@@ -26,6 +26,7 @@ CREATE TABLE matview.incremental (
   definition   regclass NOT NULL,            -- matview.definition_<id>: the user's query, verbatim
   storage      regclass NOT NULL,            -- matview.storage_<id>
   program      jsonb NOT NULL,
+  program_hash text GENERATED ALWAYS AS (md5(program::text)) STORED,
   layout       text NOT NULL DEFAULT '',     -- a hash of all that the parts were made by; with another they do not fit
   settings     jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
   watermark    pg_snapshot,                  -- NULL: never filled
@@ -498,48 +499,65 @@ BEGIN
 END
 $$;
 
+-- Keeps the plan of a statement in this session, under this name: a refresh of a few rows takes less time than to plan for
+-- it. Without parameters, or where plans are generic, it is then planned anew only if something that it reads was
+-- changed, vacuumed or analyzed. The plan of a program takes about half a megabyte, so only the latest are kept.
+CREATE FUNCTION matview.keep_plan(name text, parameters text, statement text) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  most constant integer := 32;
+  old text;
+BEGIN
+  FOR old IN SELECT p.name FROM pg_prepared_statements AS p WHERE starts_with(p.name, 'matview_kept_')
+              ORDER BY p.prepare_time DESC OFFSET most - 1 LOOP
+    EXECUTE format('DEALLOCATE %I', old);
+  END LOOP;
+  EXECUTE format('PREPARE %I %s AS %s', name, parameters, statement);
+END
+$$;
+
 -- How many rows of each log fulfil its condition, counted up to most.
 CREATE FUNCTION matview.count_changes(logs integer[], conditions text[], watermark pg_snapshot, own xid8, most bigint)
-  RETURNS bigint[] LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+  RETURNS bigint[] LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
   -- What is to be counted is at the end of the log, by xid, also if the log is kept long for another view.
-  SET enable_seqscan = off AS $$
+  SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
+  kept constant text := 'matview_kept_' || md5(concat_ws(' ', logs, conditions));
   counts bigint[] := '{}';
 BEGIN
   IF logs IS NOT NULL THEN
-    EXECUTE (SELECT 'SELECT ARRAY[' || string_agg(format(
-        '(SELECT count(*) FROM (SELECT FROM matview.log_%s AS l WHERE %s LIMIT $3) AS x)', l, c), ', ' ORDER BY place)
-        || ']' FROM unnest(logs, conditions) WITH ORDINALITY AS u (l, c, place))
-      INTO counts USING watermark, own, most;
+    IF NOT EXISTS (SELECT FROM pg_prepared_statements AS p WHERE p.name = kept) THEN
+      PERFORM matview.keep_plan(kept, '(pg_snapshot, xid8, bigint)', (
+        SELECT 'SELECT ARRAY[' || string_agg(format(
+          '(SELECT count(*) FROM (SELECT FROM matview.log_%s AS l WHERE %s LIMIT $3) AS x)', l, c), ', ' ORDER BY place)
+          || ']' FROM unnest(logs, conditions) WITH ORDINALITY AS u (l, c, place)));
+    END IF;
+    EXECUTE format('EXECUTE %I (%L, %L, %L)', kept, watermark, own, most) INTO counts;
   END IF;
   RETURN counts;
 END
 $$;
 
--- A statement of a program for the bases that changed. Bit i of a mask is the base logs[i + 1]; counts is how many rows
--- each log had a moment ago, and slack how many more there may be. That is told to the planner, which knows nothing of
--- a log, by LIMIT; if there are more the statement says that it met what was not expected. fresh: what to read instead
--- of the query of the rows anew, and the snapshot that it holds the rows of.
+-- A statement of a program for the bases that changed. Bit i of a mask is the base logs[i + 1]; rooms is how many rows
+-- each of these logs may have. That is told to the planner, which knows nothing of a log, by LIMIT; if there are more the
+-- statement says that it met what was not expected. by_index: whether a log has a lot that was applied before. fresh:
+-- what to read instead of the query of the rows anew, and the snapshot that it holds the rows of.
 CREATE FUNCTION matview.compose(program jsonb, template text, view integer, logs integer[], conditions text[],
-  mask integer, counts bigint[] DEFAULT NULL, slack bigint DEFAULT 0, fresh text DEFAULT NULL,
-  taken pg_snapshot DEFAULT NULL) RETURNS text LANGUAGE plpgsql STABLE
+  mask integer, rooms bigint[] DEFAULT NULL, by_index boolean[] DEFAULT NULL, fresh text DEFAULT NULL,
+  taken pg_snapshot DEFAULT NULL) RETURNS text
+  LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   deltas text := '';
   unexpected text;
-  room bigint;
   s record;
 BEGIN
   FOR i IN 1 .. coalesce(cardinality(logs), 0) LOOP
     IF mask & (1 << (i - 1)) <> 0 THEN
-      room := counts[i] + counts[i] / 8 + slack;
       deltas := deltas || format('d_%s AS (SELECT * FROM matview.log_%1$s AS l WHERE %2$s%3$s LIMIT %4$s), ', logs[i],
-        conditions[i],
-        -- By its index if it has a lot that was applied before.
-        CASE WHEN pg_relation_size(format('matview.log_%s', logs[i])::regclass) / 60 > 4 * room
-             THEN ' ORDER BY l.__mv_xid' END,
-        room + 1);
-      unexpected := concat_ws(' OR ', unexpected, format('(SELECT count(*) FROM d_%s) > %s', logs[i], room));
+        conditions[i], CASE WHEN by_index[i] THEN ' ORDER BY l.__mv_xid' END, rooms[i] + 1);
+      unexpected := concat_ws(' OR ', unexpected, format('(SELECT count(*) FROM d_%s) > %s', logs[i], rooms[i]));
     ELSE
       unexpected := concat_ws(' OR ', unexpected,
         format('(SELECT true FROM matview.log_%s AS l WHERE %s ORDER BY l.__mv_xid DESC LIMIT 1) IS NOT NULL', logs[i],
@@ -617,7 +635,7 @@ $$;
 CREATE FUNCTION matview.need_unchanged(seen text, now_seen text, view regclass) RETURNS void
   LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF now_seen <> seen THEN
+  IF now_seen IS DISTINCT FROM seen THEN
     RAISE EXCEPTION 'a table of % was changed while it was refreshed', view
       USING ERRCODE = '40001', HINT = 'Try again.';
   END IF;
@@ -739,7 +757,7 @@ BEGIN
   IF v.table_options IS NOT NULL THEN
     EXECUTE v.table_options;
   END IF;
-  EXECUTE matview.compose('{"pieces": []}', format(template, name), swap.view, NULL, NULL, 0, NULL, 0, fresh, taken);
+  EXECUTE matview.compose('{"pieces": []}', format(template, name), swap.view, NULL, NULL, 0, NULL, NULL, fresh, taken);
   GET DIAGNOSTICS n = ROW_COUNT;
   made := matview.copy_indexes(v.storage, name, true);
   PERFORM matview.copy_rights(v.storage, name);
@@ -804,10 +822,11 @@ BEGIN
 END
 $$;
 
--- Applies the changes that count_changes() has counted, or says why that cannot be done. Of the arrays each element is a
--- log's. log_rows: how many there were in the end.
+-- Applies the changes that count_changes() has counted, or says why that cannot be done, or that the tables are not what
+-- they were when the view was last filled: then nothing is done either. Of the arrays each element is a log's. log_rows:
+-- how many there were in the end.
 CREATE FUNCTION matview.apply_changes(v matview.incremental, logs integer[], conditions text[], counts bigint[],
-    OUT rows bigint, OUT log_rows bigint, OUT because text, OUT seconds float8)
+    OUT rows bigint, OUT log_rows bigint, OUT because text, OUT moved boolean, OUT seconds float8)
   LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
   -- What changes go together with was mostly touched a moment ago. With the default of 4, made for disks that turn, whole
   -- tables are read for some thousand rows.
@@ -815,7 +834,12 @@ CREATE FUNCTION matview.apply_changes(v matview.incremental, logs integer[], con
 #variable_conflict use_column
 DECLARE
   most_bases constant integer := coalesce((v.program ->> 'max_bases')::integer, 4);
-  statement text;
+  few constant bigint := 4000;  -- rows for which planning is a good part of the time
+  looked_up constant text := format('(SELECT i.%%I FROM matview.incremental AS i WHERE i.id = %s)', v.id);
+  mask integer;                 -- of those that have changed
+  rooms bigint[];
+  by_index boolean[];
+  kept text;                    -- the name of the plan
   unexpected boolean;
   started timestamptz;
 BEGIN
@@ -824,27 +848,52 @@ BEGIN
     INTO logs, conditions, counts
     FROM jsonb_array_elements(v.program -> 'bases') WITH ORDINALITY AS b (base, place)
     JOIN unnest(logs, conditions, counts) AS u (log, condition, n) ON u.log = (b.base ->> 'log')::integer;
+  moved := false;
   FOR attempt IN 1 .. 10 LOOP
-    log_rows := (SELECT sum(n) FROM unnest(counts) AS n);
+    -- Up to 12, 16, 24, 32, 48 and so on while they are few, so that a plan fits for the next time.
+    SELECT sum(r.n), bit_or(CASE WHEN r.n > 0 THEN 1 << (r.place::integer - 1) ELSE 0 END),
+           array_agg(CASE WHEN r.room > few THEN r.room WHEN r.room <= r.power * 3 / 4 THEN r.power * 3 / 4 ELSE r.power END
+             ORDER BY r.place),
+           array_agg(pg_relation_size(format('matview.log_%s', r.log)::regclass) / 60 > 4 * r.room ORDER BY r.place)
+      INTO log_rows, mask, rooms, by_index
+      FROM (SELECT u.*, (2 ^ ceil(ln(u.room) / ln(2.0::float8)))::bigint AS power
+              FROM (SELECT u.*, u.n + u.n / 8 + CASE attempt WHEN 1 THEN 10 ELSE 100 * attempt END AS room
+                      FROM unnest(logs, counts) WITH ORDINALITY AS u (log, n, place)) AS u) AS r;
     IF (SELECT count(*) FROM unnest(counts) AS n WHERE n > 0) > most_bases THEN
       because := format('%s tables have changed; by their changes it is refreshed when %s have',
         (SELECT count(*) FROM unnest(counts) AS n WHERE n > 0), most_bases);
       RETURN;
     END IF;
-    statement := matview.compose(v.program, v.program ->> 'apply', v.id, logs, conditions,
-      (SELECT coalesce(bit_or(1 << (place::integer - 1)), 0) FROM unnest(counts) WITH ORDINALITY AS u (n, place)
-        WHERE n > 0), counts, CASE attempt WHEN 1 THEN 10 ELSE 100 * attempt END);
     started := clock_timestamp();
     BEGIN
-      EXECUTE statement INTO rows, unexpected USING v.watermark, v.watermark_xid;
+      IF few >= ALL (rooms) THEN
+        kept := 'matview_kept_' || md5(concat_ws(' ', v.id, v.program_hash, v.settings, mask, rooms, by_index));
+        IF NOT EXISTS (SELECT FROM pg_prepared_statements AS p WHERE p.name = kept) THEN
+          PERFORM matview.keep_plan(kept, '', matview.compose(v.program, v.program ->> 'apply', v.id, logs,
+            ARRAY(SELECT replace(replace(u.c, '$1', format(looked_up, 'watermark')),
+                                 '$2', format(looked_up, 'watermark_xid'))
+                    FROM unnest(conditions) WITH ORDINALITY AS u (c, place) ORDER BY u.place), mask, rooms, by_index));
+        END IF;
+        EXECUTE format('EXECUTE %I', kept) INTO rows, unexpected;
+      ELSE
+        EXECUTE matview.compose(v.program, v.program ->> 'apply', v.id, logs, conditions, mask, rooms, by_index)
+          INTO rows, unexpected USING v.watermark, v.watermark_xid;
+      END IF;
       IF unexpected THEN
         RAISE SQLSTATE 'MV001';
       END IF;
       seconds := extract(epoch FROM clock_timestamp() - started);
+      -- Neither ATTACH PARTITION nor DISABLE TRIGGER keep to a snapshot or wait for our locks: hence after it.
+      IF matview.fingerprint(v.id, v.functions, v.rules, v.enums) IS DISTINCT FROM v.fingerprint THEN
+        RAISE SQLSTATE 'MV002';
+      END IF;
       RETURN;
     EXCEPTION
       WHEN SQLSTATE 'MV001' THEN
         NULL;
+      WHEN SQLSTATE 'MV002' THEN
+        moved := true;
+        RETURN;
       -- The log has images of rows that were there only for a while: what the query makes of one may be an error
       -- (a division by zero) that it never makes of the rows that are there.
       WHEN data_exception THEN
@@ -854,6 +903,12 @@ BEGIN
       -- it anew says so.
       WHEN unique_violation THEN
         because := format('its storage does not hold what its tables held: %s', SQLERRM);
+        RETURN;
+      WHEN OTHERS THEN
+        IF matview.fingerprint(v.id, v.functions, v.rules, v.enums) IS NOT DISTINCT FROM v.fingerprint THEN
+          RAISE;
+        END IF;
+        moved := true;
         RETURN;
     END;
     -- Another table was changed since we looked, or many rows more.
@@ -896,7 +951,7 @@ BEGIN
   IF mode = 'swap' THEN
     rows := matview.swap(v.id, statement, aside.fresh, aside.taken);
   ELSE
-    EXECUTE matview.compose(v.program, statement, v.id, logs, conditions, 0, NULL, 0, aside.fresh, aside.taken)
+    EXECUTE matview.compose(v.program, statement, v.id, logs, conditions, 0, NULL, NULL, aside.fresh, aside.taken)
       INTO rows USING v.watermark, v.watermark_xid;
   END IF;
   IF aside.fresh IS NOT NULL THEN
@@ -947,6 +1002,10 @@ DECLARE
   condition constant text := 'l.__mv_xid >= pg_snapshot_xmin($1) AND NOT pg_visible_in_snapshot(l.__mv_xid, $1)';
   counts bigint[];
   counted record;            -- what they were counted for
+  read_for record;           -- what the bases and all that goes with them were read for
+  marked boolean;            -- a TRUNCATE was noted
+  trusting boolean := by_changes;  -- that nothing but rows has changed: that is asked when these are applied
+  moved boolean := false;    -- it had
   seen text;
   because text;              -- why not by the changes
   recompile boolean;
@@ -983,16 +1042,19 @@ BEGIN
     IF v.id IS NULL THEN
       RAISE EXCEPTION '% is not an incremental view', view USING ERRCODE = '42P01';
     END IF;
-    SELECT array_agg(x.base ORDER BY x.id), array_agg(x.id ORDER BY x.id), array_agg(x.storage ORDER BY x.id),
-           array_agg(x.condition ORDER BY x.id), bool_or(x.gone), string_agg(x.base::text, ', ' ORDER BY x.id),
-           (SELECT NOT has_table_privilege(o.relowner, v.storage, 'SELECT') FROM pg_class AS o WHERE o.oid = v.view)
-      INTO bases, logs, storages, conditions, gone, names, shut_out
-      FROM (SELECT l.base, l.id, s.id IS NOT NULL AS storage, k.oid IS NULL AS gone,
-                   CASE WHEN s.id IS NULL THEN condition
-                        ELSE condition || ' AND l.__mv_xid IS DISTINCT FROM $2' END AS condition
-              FROM matview.capture AS c JOIN matview.change_log AS l ON l.id = c.log
-              LEFT JOIN matview.incremental AS s ON s.storage = l.base LEFT JOIN pg_class AS k ON k.oid = l.base
-             WHERE c.view = v.id) AS x;
+    IF read_for IS DISTINCT FROM ROW(v.id, v.storage, v.program_hash, v.fingerprint) THEN
+      SELECT array_agg(x.base ORDER BY x.id), array_agg(x.id ORDER BY x.id), array_agg(x.storage ORDER BY x.id),
+             array_agg(x.condition ORDER BY x.id), bool_or(x.gone), string_agg(x.base::text, ', ' ORDER BY x.id),
+             (SELECT NOT has_table_privilege(o.relowner, v.storage, 'SELECT') FROM pg_class AS o WHERE o.oid = v.view)
+        INTO bases, logs, storages, conditions, gone, names, shut_out
+        FROM (SELECT l.base, l.id, s.id IS NOT NULL AS storage, k.oid IS NULL AS gone,
+                     CASE WHEN s.id IS NULL THEN condition
+                          ELSE condition || ' AND l.__mv_xid IS DISTINCT FROM $2' END AS condition
+                FROM matview.capture AS c JOIN matview.change_log AS l ON l.id = c.log
+                LEFT JOIN matview.incremental AS s ON s.storage = l.base LEFT JOIN pg_class AS k ON k.oid = l.base
+               WHERE c.view = v.id) AS x;
+      read_for := ROW(v.id, v.storage, v.program_hash, v.fingerprint);
+    END IF;
     IF gone THEN
       PERFORM matview.need_definition(v.definition, view);
       mode := 'recompile';
@@ -1017,12 +1079,16 @@ BEGIN
       END IF;
     END IF;
 
-    seen := matview.fingerprint(v.id, v.functions, v.rules, v.enums);
-    -- Mostly there is nothing of that, and a call costs more than to look.
     because := NULL;
     recompile := false;
-    IF v.fingerprint IS DISTINCT FROM seen OR v.watermark IS NULL OR v.detached IS NOT NULL
-       OR EXISTS (SELECT FROM matview.mark AS m WHERE m.log = ANY (logs)) THEN
+    marked := EXISTS (SELECT FROM matview.mark AS m WHERE m.log = ANY (logs));
+    -- Of changes that are to be applied it is asked after that: mostly it is the same, and once is enough.
+    trusting := held AND trusting AND NOT marked AND v.watermark IS NOT NULL AND v.detached IS NULL
+      AND v.fingerprint NOT LIKE '%:';
+    seen := CASE WHEN trusting THEN v.fingerprint
+      ELSE matview.fingerprint(v.id, v.functions, v.rules, v.enums) END;
+    -- Mostly there is nothing of that, and a call costs more than to look.
+    IF marked OR v.fingerprint IS DISTINCT FROM seen OR v.watermark IS NULL OR v.detached IS NOT NULL THEN
       SELECT o.because, o.recompile INTO because, recompile
         FROM matview.obstacle(v.id, v.fingerprint, seen, v.watermark, v.detached, logs, wish) AS o;
     END IF;
@@ -1062,6 +1128,10 @@ BEGIN
         END IF;
       END IF;
       IF 0 = ALL (counts) THEN
+        IF trusting THEN
+          trusting := false;
+          CONTINUE;
+        END IF;
         mode := 'none';
         reason := 'nothing has changed';
         rows := 0;
@@ -1095,14 +1165,30 @@ BEGIN
         CASE WHEN log_rows >= capacity THEN 'at least ' END, log_rows, round(v.full_seconds::numeric, 2),
         break_even::bigint);
     ELSE
-      SELECT a.* INTO rows, log_rows, because, seconds FROM matview.apply_changes(v, logs, conditions, counts) AS a;
+      SELECT a.* INTO rows, log_rows, because, moved, seconds
+        FROM matview.apply_changes(v, logs, conditions, counts) AS a;
+    END IF;
+    IF because IS NOT NULL OR moved THEN
+      PERFORM matview.need_definition(v.definition, view);
+      IF trusting THEN
+        seen := matview.fingerprint(v.id, v.functions, v.rules, v.enums);
+      END IF;
+      IF v.fingerprint IS DISTINCT FROM seen THEN
+        by_cost := false;
+        SELECT o.because, o.recompile INTO because, recompile
+          FROM matview.obstacle(v.id, v.fingerprint, seen, v.watermark, v.detached, logs, wish) AS o;
+      ELSIF moved THEN
+        PERFORM matview.need_unchanged(seen, NULL, view);
+      END IF;
     END IF;
   END IF;
-  IF because IS NULL AND by_changes THEN
+  IF recompile THEN
+    mode := 'recompile';
+    reason := because;
+  ELSIF because IS NULL AND by_changes THEN
     mode := 'incremental';
     reason := format('%s %s changed in %s', log_rows, CASE log_rows WHEN 1 THEN 'row was' ELSE 'rows were' END,
       (SELECT string_agg(b::text, ', ') FROM unnest(bases, counts) AS u (b, n) WHERE n > 0));
-    PERFORM matview.need_unchanged(seen, matview.fingerprint(v.id, v.functions, v.rules, v.enums), view);
     -- Few rows tell of the overhead, not of the rows.
     IF log_rows >= few THEN
       UPDATE matview.incremental AS i
