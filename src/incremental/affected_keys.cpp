@@ -352,6 +352,7 @@ class planner final {
     for (std::size_t i = 0; i < root.expressions.size(); ++i) {
       keys.push_back(fmt::format("{} AS k{}", print(root.expressions[i]), i + 1));
     }
+    into.read.insert(into.read.end(), root.expressions.begin(), root.expressions.end());
     const scan* changed = in_.query.scan_of(vertex);
     for (const std::string& one : chain) {
       const store::table_facts& table = *in_.query.scan_of(one)->table;

@@ -49,6 +49,7 @@ struct key_plan {
   std::vector<std::string> columns;  ///< What they are called in the source: an output or __mv_k1.
   std::vector<piece> pieces;         ///< Of section 1: (k1, k2, ...).
   std::vector<key_path> paths;
+  std::vector<node*> read;  ///< What its pieces ask the rows that own the key for.
 };
 
 /// For `query`, without ORDER BY and LIMIT at its top. `bits`: of each table, by its oid.

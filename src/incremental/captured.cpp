@@ -1,6 +1,5 @@
 #include "incremental/captured.hpp"
 
-#include "incremental/compile.hpp"
 #include "incremental/refusal.hpp"
 
 #include <algorithm>
@@ -31,42 +30,50 @@ void check_faults(const store::query_facts& facts) {
   }
 }
 
-std::vector<captured_table> captured(const resolved_query& query) {
-  std::vector<captured_table> out;
-  if (query.scans.empty()) throw not_incremental(construct::values_only, "the query");
-  std::map<std::string, std::set<std::string>> used;  // By alias.
-  walk(&query.tree->base, [&](ProtobufCMessage* message) {
+namespace {
+
+using used_columns = std::map<std::string, std::set<std::string>>;  // By alias.
+
+void add_used(const ProtobufCMessage* below, used_columns& to) {
+  walk(below, [&](ProtobufCMessage* message) {
     const auto* column = as<PgQuery__ColumnRef>(message, pg_query__column_ref__descriptor);
     if (column != nullptr && column->n_fields == 2) {
-      used[std::string(string_of(column->fields[0]))].emplace(string_of(column->fields[1]));
+      to[std::string(string_of(column->fields[0]))].emplace(string_of(column->fields[1]));
     }
     return true;
   });
+}
+
+void add_columns(const resolved_query& query, used_columns& used, std::vector<captured_table>& to) {
   for (const scan& one : query.scans) {
-    auto at = std::find_if(out.begin(), out.end(), [&](const captured_table& known) {
+    auto at = std::find_if(to.begin(), to.end(), [&](const captured_table& known) {
       return known.table->oid == one.table->oid;
     });
-    if (at == out.end()) at = out.insert(out.end(), {one.table, {}});
+    if (at == to.end()) at = to.insert(to.end(), {one.table, {}});
     for (const store::column_facts& column : one.table->columns) {
-      const std::vector<std::string>& key = one.table->primary_key;
-      const bool wanted = used[one.alias].contains(column.name) ||
-                          std::find(key.begin(), key.end(), column.name) != key.end();
       const bool known =
           std::find(at->columns.begin(), at->columns.end(), column.name) != at->columns.end();
-      if (wanted && !known) at->columns.push_back(column.name);
+      if (used[one.alias].contains(column.name) && !known) at->columns.push_back(column.name);
     }
   }
+}
+
+}  // namespace
+
+std::vector<captured_table> captured(const resolved_query& query) {
+  if (query.scans.empty()) throw not_incremental(construct::values_only, "the query");
+  used_columns used;
+  add_used(&query.tree->base, used);
+  std::vector<captured_table> out;
+  add_columns(query, used, out);
   return out;
 }
 
-std::variant<std::vector<captured_table>, refusal> captured_by(const store::query_facts& facts) {
-  try {
-    check_faults(facts);
-    arena memory;
-    return captured(resolve(memory, facts));
-  } catch (const not_incremental& no) {
-    return no.why();
-  }
+void add_captured(const resolved_query& query, const std::vector<node*>& keys,
+                  std::vector<captured_table>& to) {
+  used_columns used;
+  for (const node* one : keys) add_used(&one->base, used);
+  add_columns(query, used, to);
 }
 
 }  // namespace matview::incremental

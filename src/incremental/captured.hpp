@@ -13,8 +13,12 @@ namespace matview::incremental {
 /// @throws not_incremental
 void check_faults(const store::query_facts& facts);
 
-/// The tables with the columns that the query reads, and their primary keys.
+/// The tables with the columns that the query reads.
 /// @throws not_incremental if it reads no table.
 [[nodiscard]] std::vector<captured_table> captured(const resolved_query& query);
+
+/// The same with those that these expressions name: changed rows are asked for their key.
+void add_captured(const resolved_query& query, const std::vector<node*>& keys,
+                  std::vector<captured_table>& to);
 
 }  // namespace matview::incremental

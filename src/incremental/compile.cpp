@@ -30,6 +30,17 @@ compiled_view compiled(const compile_input& input) {
 
 }  // namespace
 
+std::optional<refusal> early_refusal(const store::query_facts& facts) {
+  try {
+    check_faults(facts);
+    arena memory;
+    static_cast<void>(captured(resolve(memory, facts)));
+    return std::nullopt;
+  } catch (const not_incremental& no) {
+    return no.why();
+  }
+}
+
 compile_result compile(const compile_input& input) {
   try {
     check_faults(input.facts);

@@ -6,6 +6,7 @@
 #include "incremental/refusal.hpp"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -50,8 +51,7 @@ using compile_result = std::variant<compiled_view, refusal, needs_types>;
 
 [[nodiscard]] compile_result compile(const compile_input& input);
 
-/// What must be captured of each table, whether or not the rest can be compiled.
-[[nodiscard]] std::variant<std::vector<captured_table>, refusal> captured_by(
-    const store::query_facts& facts);
+/// What can be refused before the server is asked to plan the query, which it may not be able to.
+[[nodiscard]] std::optional<refusal> early_refusal(const store::query_facts& facts);
 
 }  // namespace matview::incremental

@@ -2,6 +2,7 @@
 
 #include "incremental/affected_keys.hpp"
 #include "incremental/aggregates.hpp"
+#include "incremental/captured.hpp"
 #include "incremental/explanation.hpp"
 #include "incremental/grouping.hpp"
 #include "incremental/projection.hpp"
@@ -265,6 +266,7 @@ class kept_groups final {
         key_storage(draft_, *keyed, plan, draft_.input.parts.core, draft_.input.parts.core_source,
                     draft_.out.core_source);
     draft_.out.pieces = plan.pieces;
+    add_captured(draft_.query, plan.read, draft_.out.tables);
     texts columns;
     for (std::size_t i = 1; i <= by.keys.size(); ++i) columns.push_back(fmt::format("k{}", i));
     for (std::size_t i = 1; i <= by.state.totals.size(); ++i)

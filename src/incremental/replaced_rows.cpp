@@ -2,6 +2,7 @@
 
 #include <matview/error.hpp>
 
+#include "incremental/captured.hpp"
 #include "incremental/explanation.hpp"
 #include "incremental/projection.hpp"
 #include "incremental/properties.hpp"
@@ -106,6 +107,7 @@ void replace_by_keys(draft& to, const std::string& what, const std::string& beca
   }
   to.out.source = std::move(source);
   to.out.pieces = plan.pieces;
+  add_captured(to.query, plan.read, to.out.tables);
   to.out.max_tables = 30;
   to.out.unique_rows = true;
   to.out.apply = fmt::format(

@@ -108,7 +108,7 @@ asio::awaitable<void> copy_settings(pg::connection& on, int from, int to) {
 asio::awaitable<void> copy_definition(pg::connection& on, int from, int to) {
   std::vector<pg::parameter> values = of(from);
   const pg::result query = co_await on.query(
-      "SELECT pg_catalog.pg_get_viewdef(i.definition::pg_catalog.oid) FROM matview.incremental i "
+      "SELECT matview.view_text(i.definition) FROM matview.incremental i "
       "WHERE i.id = $1::pg_catalog.int4",
       std::move(values));
   std::string create =

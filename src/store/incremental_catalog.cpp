@@ -48,7 +48,7 @@ select i.id, c.oid::pg_catalog.int8,
        case when whole.yes then coalesce(matview.capture_fault(i.id), '') else '' end,
        case when whole.yes
             then i.fingerprint is not distinct from
-                 matview.fingerprint(i.id, i.functions, i.rules, i.enums)
+                 matview.fingerprint(i.id, i.depends)
             else false end,
        i.log_limit,
        pg_catalog.floor(extract(epoch from pg_catalog.clock_timestamp() - i.last_refresh))

@@ -281,12 +281,33 @@ column_facts column_at(const pg::result& from, int row, int name) {
 
 }  // namespace
 
+namespace {
+
+// With constants as every session reads them in the same way: '03/02/2024' is not what another
+// DateStyle takes it for. The settings are those of the transaction; what it does next may go by
+// them, so they are put back.
+asio::awaitable<pg::result> query_tables(pg::connection& on, std::vector<pg::parameter> view) {
+  const auto before = co_await on.run(
+      "SELECT pg_catalog.string_agg(pg_catalog.format('SET LOCAL %I = %L', name, setting), '; ') "
+      "FROM pg_catalog.pg_settings WHERE name IN ('DateStyle', 'IntervalStyle', "
+      "'extra_float_digits')");
+  co_await on.run(
+      "SET LOCAL \"DateStyle\" = 'ISO, YMD'; SET LOCAL \"IntervalStyle\" = 'postgres'; "
+      "SET LOCAL extra_float_digits = 1");
+  pg::result out =
+      co_await on.query(std::string(reached) + std::string(tables_sql), std::move(view));
+  co_await on.run(before.back().string(0, 0));
+  co_return out;
+}
+
+}  // namespace
+
 asio::awaitable<query_facts> read_query_facts(pg::connection& on, std::int64_t view) {
   std::vector<pg::parameter> one;
   one.emplace_back(fmt::format("{}", view));
   query_facts out;
   std::map<std::int64_t, table_facts> tables;
-  const pg::result listed = co_await on.query(std::string(reached) + std::string(tables_sql), one);
+  const pg::result listed = co_await query_tables(on, one);
   for (int row = 0; row < listed.rows(); ++row) {
     tables[listed.integer(row, 0)] = {.oid = listed.integer(row, 0),
                                       .schema = listed.string(row, 1),

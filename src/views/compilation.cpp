@@ -23,9 +23,8 @@ asio::awaitable<compilation> compile_on(pg::connection& on, store::query_facts f
                                         incremental::view_parts parts) {
   compilation out{std::move(facts), incremental::refusal{}};
   // What is refused anyhow need not be planned, and sometimes cannot: a foreign table for one.
-  const auto captured = incremental::captured_by(out.facts);
-  if (const auto* refusal = std::get_if<incremental::refusal>(&captured)) {
-    out.result = *refusal;
+  if (const auto refused = incremental::early_refusal(out.facts)) {
+    out.result = *refused;
     co_return out;
   }
   incremental::compile_input input{.facts = out.facts, .parts = std::move(parts)};

@@ -117,8 +117,7 @@ asio::awaitable<std::optional<incremental::refusal>> temporary_table(
         "\n; SELECT 'pg_temp.matview_new'::pg_catalog.regclass::pg_catalog.oid::pg_catalog.int8; "
         "SET LOCAL search_path = ''");
     const store::query_facts facts = co_await facts_of(on, made.at(1).integer(0, 0));
-    const auto captured = incremental::captured_by(facts);
-    if (const auto* refusal = std::get_if<incremental::refusal>(&captured)) out = *refusal;
+    out = incremental::early_refusal(facts);
   } catch (const error&) {
     out = std::nullopt;  // The server's own words will do.
   }

@@ -35,13 +35,16 @@ void check_rights(const std::vector<incremental::captured_table>& tables, const 
 asio::awaitable<void> make_relations(pg::transaction& in, int id,
                                      const incremental::compiled_view& view,
                                      const incremental::view_parts& parts) {
+  // Else a publication FOR ALL TABLES would forbid to change the rows.
   std::string sql = fmt::format(
-      "CREATE VIEW {} AS {}; CREATE TABLE {} AS SELECT * FROM {} WITH NO "
-      "DATA; ",
-      parts.source, view.source, parts.storage, parts.source);
+      "CREATE VIEW {0} AS {1}; CREATE TABLE {2} AS SELECT * FROM {0} WITH NO DATA; "
+      "ALTER TABLE {2} REPLICA IDENTITY FULL; ",
+      parts.source, view.source, parts.storage);
   if (!view.core_source.empty()) {
-    sql += fmt::format("CREATE VIEW {} AS {}; CREATE TABLE {} AS SELECT * FROM {} WITH NO DATA; ",
-                       parts.core_source, view.core_source, parts.core, parts.core_source);
+    sql += fmt::format(
+        "CREATE VIEW {0} AS {1}; CREATE TABLE {2} AS SELECT * FROM {0} WITH NO DATA; "
+        "ALTER TABLE {2} REPLICA IDENTITY FULL; ",
+        parts.core_source, view.core_source, parts.core);
   }
   for (const std::string& index : view.indexes) sql += index + "; ";
   sql += fmt::format(
@@ -66,19 +69,14 @@ asio::awaitable<parts_made> make_parts(pg::transaction& in, int id, parts_to_mak
       co_await store::oid_in_schema(on, fmt::format("definition_{}", id));
   store::query_facts facts = co_await facts_of(on, definition);
   parts_made out;
-  const auto captured = incremental::captured_by(facts);
-  if (const auto* refusal = std::get_if<incremental::refusal>(&captured)) {
-    out.refusal = *refusal;
-    co_return out;
-  }
-  const auto& tables = std::get<std::vector<incremental::captured_table>>(captured);
   // Compiled once before anything is locked: most refusals need no lock.
   incremental::view_parts parts = parts_of(id);
-  compilation first = co_await compile_on(on, facts, parts);
+  const compilation first = co_await compile_on(on, facts, parts);
   if (first.refusal() != nullptr) {
     out.refusal = *first.refusal();
     co_return out;
   }
+  const std::vector<incremental::captured_table>& tables = first.view()->tables;
   check_rights(tables, on.user());
   if (what == parts_to_make::all) co_await store::begin_incremental(on, id);
   for (const incremental::captured_table& table : tables) {

@@ -19,6 +19,15 @@ CREATE TABLE matview.mark (
   log          integer NOT NULL REFERENCES matview.change_log ON DELETE CASCADE,
   xid          xid8 NOT NULL
 );
+ALTER TABLE matview.mark REPLICA IDENTITY FULL;
+
+-- What a view is made from beside tables.
+CREATE TYPE matview.dependencies AS (
+  functions    oid[],                        -- that it calls, its operators' too, and what these call
+  rules        oid[],                        -- its own, and those of the views that it reads through
+  named        oid[],                        -- types, operators, collations and text search configurations of users
+  enums        oid[]
+);
 
 CREATE TABLE matview.incremental (
   id           integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -33,9 +42,7 @@ CREATE TABLE matview.incremental (
   watermark_xid xid8,                        -- the transaction that wrote watermark
   fingerprint  text,                         -- without its second part: capture was not complete when it was filled,
                                              -- or it was not filled yet
-  functions    oid[],                        -- what the definition calls, the rules it reads through and the enums
-  rules        oid[],                        -- among its types, when it was last filled: looking them up would cost
-  enums        oid[],                        -- more than all the rest
+  depends      matview.dependencies,         -- as of when it was last filled: looking them up costs more than the rest
   detached     text,                         -- why changes are not kept for it any more
   full_seconds float8,                       -- moving averages
   rows_per_second float8,
@@ -91,9 +98,7 @@ BEGIN
 END
 $$;
 
--- User functions that a view calls (its operators' too, and what functions with a body of SQL call), the rules of it and
--- of all views it reads, and the enums among the types of the columns it reads, by oid.
-CREATE FUNCTION matview.dependencies(definition oid, OUT functions oid[], OUT rules oid[], OUT enums oid[])
+CREATE FUNCTION matview.dependencies_of(definition oid) RETURNS matview.dependencies
   LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH RECURSIVE v (rel, rule) AS (
     SELECT r.ev_class, r.oid FROM pg_rewrite AS r WHERE r.ev_class = definition
@@ -129,20 +134,49 @@ CREATE FUNCTION matview.dependencies(definition oid, OUT functions oid[], OUT ru
       UNION ALL SELECT a.atttypid FROM pg_attribute AS a WHERE y.typtype = 'c' AND a.attrelid = y.typrelid
       UNION ALL SELECT r.rngsubtype FROM pg_range AS r WHERE y.oid IN (r.rngtypid, r.rngmultitypid)) AS x (oid)
      WHERE x.oid <> 0)
-  SELECT ARRAY(SELECT f.oid FROM f ORDER BY 1), ARRAY(SELECT v.rule FROM v ORDER BY 1),
-         ARRAY(SELECT y.oid FROM t JOIN pg_type AS y ON y.oid = t.oid WHERE y.typtype = 'e' ORDER BY 1)
+  SELECT ROW(
+    ARRAY(SELECT f.oid FROM f ORDER BY 1), ARRAY(SELECT v.rule FROM v ORDER BY 1),
+    ARRAY(SELECT t.oid FROM t WHERE t.oid >= 16384  -- PostgreSQL's own have lower ones
+          UNION SELECT u.refobjid FROM u WHERE u.refclassid IN ('pg_operator'::regclass, 'pg_collation'::regclass,
+            'pg_ts_config'::regclass) ORDER BY 1),
+    ARRAY(SELECT y.oid FROM t JOIN pg_type AS y ON y.oid = t.oid WHERE y.typtype = 'e' ORDER BY 1))::matview.dependencies
+$$;
+
+-- What a program calls types, operators, collations and text search configurations by, and what is in them that its
+-- values are made of.
+CREATE FUNCTION matview.meanings(named oid[]) RETURNS text LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT string_agg(concat_ws(',', x.oid, n.nspname, x.name, x.inside), ';' ORDER BY x.oid, n.nspname, x.name)
+    FROM (
+      SELECT y.oid, y.typnamespace, y.typname,
+             -- xmin of a catalog row tells that it was changed and changed back
+             (SELECT string_agg(concat_ws(' ', a.attname, a.atttypid, a.xmin), ' ' ORDER BY a.attnum)
+                FROM pg_attribute AS a WHERE y.typtype = 'c' AND a.attrelid = y.typrelid)
+        FROM pg_type AS y WHERE y.oid = ANY (named)
+      UNION ALL
+      SELECT o.oid, o.oprnamespace, o.oprname, NULL FROM pg_operator AS o WHERE o.oid = ANY (named)
+      UNION ALL
+      SELECT c.oid, c.collnamespace, c.collname, NULL FROM pg_collation AS c WHERE c.oid = ANY (named)
+      UNION ALL
+      SELECT t.oid, t.cfgnamespace, t.cfgname, (
+        SELECT string_agg(concat_ws(' ', m.maptokentype, m.mapseqno, d.oid, d.xmin), ' ' ORDER BY m.maptokentype, m.mapseqno)
+          FROM pg_ts_config_map AS m JOIN pg_ts_dict AS d ON d.oid = m.mapdict WHERE m.mapcfg = t.oid)
+        FROM pg_ts_config AS t WHERE t.oid = ANY (named)) AS x (oid, namespace, name, inside)
+    JOIN pg_namespace AS n ON n.oid = x.namespace
 $$;
 
 -- Two parts, "structure:state". When the structure differs the program may not fit any more and has to be compiled
 -- anew; when only the state differs it fits, but what the log holds is not all that happened.
 -- xmin of a catalog row tells that it was changed and changed back, and survives VACUUM FREEZE. Nothing in here may
 -- depend on settings of the session: the next one that compares has others.
-CREATE FUNCTION matview.fingerprint(view integer, functions oid[] DEFAULT NULL, rules oid[] DEFAULT NULL,
-    enums oid[] DEFAULT NULL) RETURNS text
+CREATE FUNCTION matview.fingerprint(view integer, depends matview.dependencies DEFAULT NULL) RETURNS text
   LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
   SET quote_all_identifiers = off AS $$
 #variable_conflict use_variable
 DECLARE
+  functions oid[];
+  rules oid[];
+  enums oid[];
   bases oid[];
   members oid[];
   parents boolean;
@@ -151,13 +185,15 @@ DECLARE
   structure text;
   state text;
 BEGIN
-  IF functions IS NULL THEN
-    SELECT i.functions, i.rules, i.enums INTO functions, rules, enums FROM matview.incremental AS i WHERE i.id = view;
-    IF functions IS NULL THEN
-      SELECT d.functions, d.rules, d.enums INTO functions, rules, enums
-        FROM matview.incremental AS i, matview.dependencies(i.definition) AS d WHERE i.id = view;
+  IF depends IS NULL THEN
+    SELECT (i.depends).* INTO depends FROM matview.incremental AS i WHERE i.id = view;
+    IF depends IS NULL THEN
+      SELECT d.* INTO depends FROM matview.incremental AS i, matview.dependencies_of(i.definition) AS d WHERE i.id = view;
     END IF;
   END IF;
+  functions := depends.functions;
+  rules := depends.rules;
+  enums := depends.enums;
   SELECT array_agg(l.base::oid ORDER BY l.id),
          bool_or(k.relhassubclass), bool_or(k.relpersistence = 'u'),
          string_agg(a.touched, '|' ORDER BY l.id),
@@ -165,12 +201,18 @@ BEGIN
            (SELECT s.system_identifier FROM pg_control_system() AS s),
            (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()),
            string_agg(concat_ws(',', l.base::oid, k.relnamespace::regnamespace, k.relname, k.relkind, k.relrowsecurity,
+             -- for whom it holds
+             CASE WHEN k.relrowsecurity THEN (
+               SELECT concat_ws(' ', k.relowner, k.relforcerowsecurity, r.rolsuper, r.rolbypassrls)
+                 FROM matview.incremental AS i JOIN pg_class AS o ON o.oid = i.view JOIN pg_roles AS r ON r.oid = o.relowner
+                WHERE i.id = view) END,
              k.relpersistence, EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = l.base),
              k.relhassubclass AND EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = l.base), a.columns,
              (SELECT x.indkey::text || x.indimmediate || x.indisvalid FROM pg_index AS x
                WHERE x.indrelid = l.base AND x.indisprimary)), '|' ORDER BY l.id),
-           (SELECT string_agg(p.oid || ',' || p.xmin, ';' ORDER BY p.oid) FROM pg_proc AS p
-             WHERE p.oid = ANY (functions)),
+           (SELECT string_agg(concat_ws(',', p.oid, p.xmin, n.nspname), ';' ORDER BY p.oid)
+              FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE p.oid = ANY (functions)),
+           CASE WHEN cardinality(depends.named) > 0 THEN matview.meanings(depends.named) END,
            (SELECT string_agg(r.oid || ',' || r.xmin, ';' ORDER BY r.oid) FROM pg_rewrite AS r
              WHERE r.oid = ANY (rules))))
     INTO bases, parents, unlogged, touched, structure
@@ -213,6 +255,12 @@ CREATE FUNCTION matview.structure(view integer) RETURNS text LANGUAGE sql STABLE
   SELECT split_part(matview.fingerprint(view), ':', 1) || ':'
 $$;
 
+-- The query of a view, with constants as every session reads them in the same way.
+CREATE FUNCTION matview.view_text(view oid) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+  SET "DateStyle" = 'ISO, YMD' SET "IntervalStyle" = 'postgres' SET extra_float_digits = 1 AS $$
+  SELECT pg_get_viewdef(view)
+$$;
+
 -- The trigger functions of a log, and the triggers on one table. Ordinary tables have statement triggers, as they cost
 -- least. Tables with partitions have row triggers, as PostgreSQL 15 to 18 loses rows from transition tables when MERGE
 -- moves them between partitions; partitions and children too, as a statement on the parent fires the parent's only.
@@ -231,7 +279,8 @@ CREATE FUNCTION matview.triggers(log integer, base oid, member oid)
      WHERE b.oid = triggers.base AND m.oid = triggers.member)
   SELECT CASE WHEN foreign_ground THEN format('matview_%s_%s', triggers.log, t.name) ELSE 'matview_' || t.name END,
          format('log_%s_%s', triggers.log, t.function), t.event,
-         (CASE WHEN k.owned THEN t.mode ELSE 'O' END)::"char", k.owned
+         -- a refresh may itself run as replica
+         (CASE WHEN NOT k.owned THEN 'O' WHEN k.storage THEN 'A' ELSE t.mode END)::"char", k.owned
     FROM k, (VALUES
       ('insert', 'insert', 'INSERT', 'O', false), ('update', 'update', 'UPDATE', 'O', false),
       ('delete', 'delete', 'DELETE', 'O', false), ('replica', 'replica', 'INSERT OR UPDATE OR DELETE', 'R', false),
@@ -263,8 +312,19 @@ $$;
 -- NULL, or what is wrong with the capture for a view: then not all changes come into the log from now on.
 CREATE FUNCTION matview.capture_fault(view integer) RETURNS text LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('all who write into %s fail: its trigger functions run as %I, who may not use schema matview; GRANT USAGE ON '
+           'SCHEMA matview TO %2$I', l.base, pg_get_userbyid(p.proowner))
+    FROM matview.capture AS c
+    JOIN matview.change_log AS l ON l.id = c.log
+    JOIN pg_proc AS p ON p.pronamespace = 'matview'::regnamespace AND p.proname = format('log_%s_truncate', l.id)
+   WHERE c.view = capture_fault.view AND NOT has_schema_privilege(p.proowner, 'matview', 'USAGE')
+  UNION ALL
   SELECT CASE WHEN k.oid IS NULL THEN 'a table that it is made from was dropped'
+              WHEN to_regclass(format('matview.log_%s', l.id)) IS NULL
+              THEN format('the log of the changes of %s was dropped', f.relid::regclass)
               WHEN t.oid IS NULL THEN format('trigger %I of %s is missing', e.name, f.relid::regclass)
+              WHEN t.tgfoid <> to_regprocedure(format('matview.%I()', e.function))
+              THEN format('trigger %I of %s is somebody else''s', t.tgname, f.relid::regclass)
               WHEN t.tgenabled = 'D' THEN format('trigger %I of %s is disabled', t.tgname, f.relid::regclass)
               ELSE format('trigger %I of %s is not enabled as it has to be', t.tgname, f.relid::regclass) END
     FROM matview.capture AS c
@@ -275,7 +335,8 @@ CREATE FUNCTION matview.capture_fault(view integer) RETURNS text LANGUAGE sql ST
     LEFT JOIN pg_trigger AS t ON t.tgrelid = f.relid AND t.tgname = e.name
    WHERE c.view = capture_fault.view
      AND (k.oid IS NULL OR e.name IS NOT NULL AND (
-       t.oid IS NULL OR t.tgenabled <> e.mode AND (e.owned OR t.tgenabled <> 'A')))
+       to_regclass(format('matview.log_%s', l.id)) IS NULL OR t.oid IS NULL OR t.tgfoid IS DISTINCT FROM to_regprocedure(format('matview.%I()', e.function))
+       OR t.tgenabled <> e.mode AND (e.owned OR t.tgenabled <> 'A')))
   UNION ALL
   SELECT format('trigger %I of %s is not enabled as it has to be', t.tgname, t.tgrelid::regclass)
     FROM matview.capture AS c
@@ -352,11 +413,17 @@ BEGIN
   IF known.id IS NULL THEN
     INSERT INTO matview.change_log (base, columns, origin) VALUES (capture_changes.base, '{}', matview.origin())
       RETURNING * INTO known;
+  END IF;
+  -- The log belongs to who made it first, and DROP OWNED takes it from all.
+  IF to_regclass(format('matview.log_%s', known.id)) IS NULL THEN
+    known.columns := '{}';
     EXECUTE format('CREATE TABLE matview.log_%s (__mv_xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
       __mv_w smallint NOT NULL)
       WITH (fillfactor = 100, autovacuum_vacuum_scale_factor = 0.05)', known.id);
     -- A histogram is of xids that are gone: all that is new lies beyond it and would be taken for one row.
     EXECUTE format('ALTER TABLE matview.log_%s ALTER COLUMN __mv_xid SET STATISTICS 0', known.id);
+    -- Else a publication FOR ALL TABLES would forbid to prune it. It costs WAL where wal_level is logical.
+    EXECUTE format('ALTER TABLE matview.log_%s REPLICA IDENTITY FULL', known.id);
     EXECUTE format('CREATE INDEX log_%s_xid ON matview.log_%1$s (__mv_xid) WITH (fillfactor = 100)', known.id);
     fresh := true;
   END IF;
@@ -382,7 +449,8 @@ BEGIN
       JOIN pg_attribute AS b ON b.attrelid = capture_changes.base AND b.attname = u.w ORDER BY u.i
   LOOP
     names := concat_ws(', ', names, quote_ident(c.name));
-    nulls := concat_ws(', ', nulls, format('NULL::%s AS %I', c.type, c.name));
+    -- By the log's own column: the name of a type may change.
+    nulls := concat_ws(', ', nulls, format('(NULL::matview.log_%s).%I AS %2$I', known.id, c.name));
     IF c.name <> ALL (known.columns) THEN
       missing := concat_ws(', ', missing, format('ADD COLUMN %I %s%s', c.name, c.type, c.collate));
     END IF;
@@ -440,10 +508,15 @@ BEGIN
   FOR member IN SELECT f.relid FROM matview.family(capture_changes.base) AS f (relid)
                  ORDER BY f.relid <> capture_changes.base, f.relid
   LOOP
-    FOR t IN SELECT e.*, g.oid AS existing, g.tgenabled
+    FOR t IN SELECT e.*, g.oid AS existing, g.tgenabled,
+                    g.tgfoid <> to_regprocedure(format('matview.%I()', e.function)) AS not_ours
       FROM matview.triggers(known.id, capture_changes.base, member) AS e
       LEFT JOIN pg_trigger AS g ON g.tgrelid = member AND g.tgname = e.name
     LOOP
+      IF t.not_ours THEN
+        RAISE EXCEPTION 'trigger % of % is in the way: capture needs its name', quote_ident(t.name), member::regclass
+          USING ERRCODE = '55000', HINT = format('ALTER TRIGGER %I ON %s RENAME TO ...', t.name, member::regclass);
+      END IF;
       IF t.existing IS NULL OR replace THEN
         EXECUTE format('CREATE %sTRIGGER %I AFTER %s ON %s %s FOR EACH %s EXECUTE FUNCTION matview.%I()',
           CASE WHEN t.existing IS NOT NULL AND t.function NOT LIKE E'%\\_row' THEN 'OR REPLACE ' END,
@@ -746,7 +819,7 @@ DECLARE
   n bigint;
 BEGIN
   SELECT i.view::regclass AS view, i.storage::regclass AS storage,
-         pg_get_viewdef(i.view) AS definition,
+         matview.view_text(i.view) AS definition,
          (SELECT format(' WITH (%s)', array_to_string(c.reloptions, ', ')) FROM pg_class AS c
            WHERE c.oid = i.view AND c.reloptions IS NOT NULL) AS view_options,
          (SELECT format('ALTER TABLE %s SET (%s)', name, array_to_string(c.reloptions, ', ')) FROM pg_class AS c
@@ -754,6 +827,7 @@ BEGIN
     INTO v FROM matview.incremental AS i WHERE i.id = swap.view;
   EXECUTE format('CREATE TABLE %s (LIKE %s INCLUDING COMMENTS INCLUDING CONSTRAINTS INCLUDING DEFAULTS '
     'INCLUDING STATISTICS INCLUDING STORAGE)', name, v.storage);
+  EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', name);
   IF v.table_options IS NOT NULL THEN
     EXECUTE v.table_options;
   END IF;
@@ -826,7 +900,7 @@ $$;
 -- they were when the view was last filled: then nothing is done either. Of the arrays each element is a log's. log_rows:
 -- how many there were in the end.
 CREATE FUNCTION matview.apply_changes(v matview.incremental, logs integer[], conditions text[], counts bigint[],
-    OUT rows bigint, OUT log_rows bigint, OUT because text, OUT moved boolean, OUT seconds float8)
+    OUT rows bigint, OUT log_rows bigint, OUT because text, OUT moved boolean, OUT clashed boolean, OUT seconds float8)
   LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
   -- What changes go together with was mostly touched a moment ago. With the default of 4, made for disks that turn, whole
   -- tables are read for some thousand rows.
@@ -840,6 +914,7 @@ DECLARE
   rooms bigint[];
   by_index boolean[];
   kept text;                    -- the name of the plan
+  violated text;
   unexpected boolean;
   started timestamptz;
 BEGIN
@@ -849,6 +924,7 @@ BEGIN
     FROM jsonb_array_elements(v.program -> 'bases') WITH ORDINALITY AS b (base, place)
     JOIN unnest(logs, conditions, counts) AS u (log, condition, n) ON u.log = (b.base ->> 'log')::integer;
   moved := false;
+  clashed := false;
   FOR attempt IN 1 .. 10 LOOP
     -- Up to 12, 16, 24, 32, 48 and so on while they are few, so that a plan fits for the next time.
     SELECT sum(r.n), bit_or(CASE WHEN r.n > 0 THEN 1 << (r.place::integer - 1) ELSE 0 END),
@@ -884,7 +960,7 @@ BEGIN
       END IF;
       seconds := extract(epoch FROM clock_timestamp() - started);
       -- Neither ATTACH PARTITION nor DISABLE TRIGGER keep to a snapshot or wait for our locks: hence after it.
-      IF matview.fingerprint(v.id, v.functions, v.rules, v.enums) IS DISTINCT FROM v.fingerprint THEN
+      IF matview.fingerprint(v.id, v.depends) IS DISTINCT FROM v.fingerprint THEN
         RAISE SQLSTATE 'MV002';
       END IF;
       RETURN;
@@ -899,13 +975,16 @@ BEGIN
       WHEN data_exception THEN
         because := format('the changes cannot be computed by themselves: %s', SQLERRM);
         RETURN;
-      -- Either the storage was tampered with, or an index of the user forbids what the tables hold now: then to fill
-      -- it anew says so.
       WHEN unique_violation THEN
-        because := format('its storage does not hold what its tables held: %s', SQLERRM);
+        GET STACKED DIAGNOSTICS violated = CONSTRAINT_NAME;
+        -- Groups are updated in place, one after the other: two may have the same total for a moment, of which an index
+        -- of the user allows one. Or what the tables hold now is not allowed: then to fill it anew says so.
+        clashed := violated NOT LIKE E'%\\_own';
+        because := format(CASE WHEN clashed THEN 'the changes cannot be applied one after the other: %s'
+          ELSE 'its storage does not hold what its tables held: %s' END, SQLERRM);
         RETURN;
       WHEN OTHERS THEN
-        IF matview.fingerprint(v.id, v.functions, v.rules, v.enums) IS NOT DISTINCT FROM v.fingerprint THEN
+        IF matview.fingerprint(v.id, v.depends) IS NOT DISTINCT FROM v.fingerprint THEN
           RAISE;
         END IF;
         moved := true;
@@ -923,7 +1002,7 @@ CREATE FUNCTION matview.fill_anew(v matview.incremental, mode text, logs integer
   RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-  deps record;
+  now_depends matview.dependencies;
   seen text;
   fault text;
   foreign_log integer;
@@ -933,8 +1012,8 @@ DECLARE
   seconds float8;
   rows bigint;
 BEGIN
-  SELECT d.* INTO deps FROM matview.dependencies(v.definition) AS d;
-  seen := matview.fingerprint(v.id, deps.functions, deps.rules, deps.enums);
+  SELECT d.* INTO now_depends FROM matview.dependencies_of(v.definition) AS d;
+  seen := matview.fingerprint(v.id, now_depends);
   fault := matview.capture_fault(v.id);
   -- Nobody can have read a log since the database was restored, so all that is in it is of no use, and can do harm:
   -- its xids will be those of other transactions one day.
@@ -958,10 +1037,10 @@ BEGIN
     EXECUTE format('DROP TABLE pg_temp.matview_fresh_%s', v.id);
   END IF;
   seconds := extract(epoch FROM clock_timestamp() - started);
-  PERFORM matview.need_unchanged(seen, matview.fingerprint(v.id, deps.functions, deps.rules, deps.enums), v.view);
+  PERFORM matview.need_unchanged(seen, matview.fingerprint(v.id, now_depends), v.view);
   UPDATE matview.incremental AS i
      SET fingerprint = CASE WHEN fault IS NULL THEN seen ELSE split_part(seen, ':', 1) || ':' END,
-         functions = deps.functions, rules = deps.rules, enums = deps.enums, detached = NULL,
+         depends = now_depends, detached = NULL,
          full_seconds = coalesce(0.7 * i.full_seconds, 0.7 * seconds) + 0.3 * seconds,
          -- Seldom enough that all these refreshes together take no more than 1.2 times as long as full ones, even if
          -- each such hope is in vain.
@@ -1006,6 +1085,7 @@ DECLARE
   marked boolean;            -- a TRUNCATE was noted
   trusting boolean := by_changes;  -- that nothing but rows has changed: that is asked when these are applied
   moved boolean := false;    -- it had
+  clashed boolean := false;  -- with a unique index
   seen text;
   because text;              -- why not by the changes
   recompile boolean;
@@ -1047,7 +1127,8 @@ BEGIN
              array_agg(x.condition ORDER BY x.id), bool_or(x.gone), string_agg(x.base::text, ', ' ORDER BY x.id),
              (SELECT NOT has_table_privilege(o.relowner, v.storage, 'SELECT') FROM pg_class AS o WHERE o.oid = v.view)
         INTO bases, logs, storages, conditions, gone, names, shut_out
-        FROM (SELECT l.base, l.id, s.id IS NOT NULL AS storage, k.oid IS NULL AS gone,
+        FROM (SELECT l.base, l.id, s.id IS NOT NULL AS storage,
+                     k.oid IS NULL OR to_regclass(format('matview.log_%s', l.id)) IS NULL AS gone,
                      CASE WHEN s.id IS NULL THEN condition
                           ELSE condition || ' AND l.__mv_xid IS DISTINCT FROM $2' END AS condition
                 FROM matview.capture AS c JOIN matview.change_log AS l ON l.id = c.log
@@ -1058,7 +1139,7 @@ BEGIN
     IF gone THEN
       PERFORM matview.need_definition(v.definition, view);
       mode := 'recompile';
-      reason := 'a table that it is made from was dropped';
+      reason := 'a table that it is made from was dropped, or the log of its changes';
       RETURN;
     END IF;
 
@@ -1086,7 +1167,7 @@ BEGIN
     trusting := held AND trusting AND NOT marked AND v.watermark IS NOT NULL AND v.detached IS NULL
       AND v.fingerprint NOT LIKE '%:';
     seen := CASE WHEN trusting THEN v.fingerprint
-      ELSE matview.fingerprint(v.id, v.functions, v.rules, v.enums) END;
+      ELSE matview.fingerprint(v.id, v.depends) END;
     -- Mostly there is nothing of that, and a call costs more than to look.
     IF marked OR v.fingerprint IS DISTINCT FROM seen OR v.watermark IS NULL OR v.detached IS NOT NULL THEN
       SELECT o.because, o.recompile INTO because, recompile
@@ -1165,13 +1246,13 @@ BEGIN
         CASE WHEN log_rows >= capacity THEN 'at least ' END, log_rows, round(v.full_seconds::numeric, 2),
         break_even::bigint);
     ELSE
-      SELECT a.* INTO rows, log_rows, because, moved, seconds
+      SELECT a.* INTO rows, log_rows, because, moved, clashed, seconds
         FROM matview.apply_changes(v, logs, conditions, counts) AS a;
     END IF;
     IF because IS NOT NULL OR moved THEN
       PERFORM matview.need_definition(v.definition, view);
       IF trusting THEN
-        seen := matview.fingerprint(v.id, v.functions, v.rules, v.enums);
+        seen := matview.fingerprint(v.id, v.depends);
       END IF;
       IF v.fingerprint IS DISTINCT FROM seen THEN
         by_cost := false;
@@ -1200,9 +1281,10 @@ BEGIN
        WHERE i.id = v.id;
     END IF;
   ELSE
-    -- Filling it anew by its keys writes only what differs, which is all that the views on it then have to take in.
+    -- Filling it anew by its keys writes only what differs, which is all that the views on it then have to take in; but
+    -- in place, too.
     mode := CASE WHEN wish = 'swap' AND matview.swap_fault(v.id) IS NULL THEN 'swap'
-      WHEN v.program ->> 'diff' IS NOT NULL AND (wish = 'diff' OR wish <> 'full' AND v.watermark IS NOT NULL)
+      WHEN NOT clashed AND v.program ->> 'diff' IS NOT NULL AND (wish = 'diff' OR wish <> 'full' AND v.watermark IS NOT NULL)
       THEN 'diff' ELSE 'full' END;
     reason := coalesce(because, CASE WHEN wish = 'swap' THEN matview.swap_fault(v.id) END, 'it was asked for');
     rows := matview.fill_anew(v, mode, logs, conditions, by_cost);
@@ -1224,8 +1306,8 @@ DECLARE
   held boolean;
   bound xid8;
 BEGIN
-  FOR l IN SELECT c.id, c.base, c.origin = matview.origin() AS ours, format('matview.log_%s', c.id)::regclass AS log
-             FROM matview.change_log AS c ORDER BY c.id
+  FOR l IN SELECT c.id, c.base, c.origin = matview.origin() AS ours, to_regclass(format('matview.log_%s', c.id)) AS log
+             FROM matview.change_log AS c WHERE to_regclass(format('matview.log_%s', c.id)) IS NOT NULL ORDER BY c.id
   LOOP
     -- Somebody else is at it. The first number spells "mvlg".
     CONTINUE WHEN NOT pg_try_advisory_xact_lock(1836477543, l.id);
@@ -1344,7 +1426,7 @@ BEGIN
   -- From here on readers wait. The view's columns may have been renamed.
   EXECUTE format('CREATE OR REPLACE VIEW %s (%s)%s AS %s', o.view,
     (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute AS a
-      WHERE a.attrelid = o.view AND a.attnum > 0), view_options, pg_get_viewdef(n.view));
+      WHERE a.attrelid = o.view AND a.attnum > 0), view_options, matview.view_text(n.view));
   EXECUTE format('DROP VIEW %s', n.view);
   PERFORM matview.copy_rights(o.storage, n.storage);
   PERFORM matview.copy_rights(o.definition, n.definition);

@@ -1,0 +1,237 @@
+// What may change around a view beside the rows of its tables: what names mean, settings, types,
+// row security, triggers, publications, owners. It is noticed, or it does not matter, and those who
+// write into the tables never feel it.
+#include "pg/incremental_fixture.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace matview::test {
+namespace {
+
+class IncrementalSurroundings : public incremental_test {
+ protected:
+  IncrementalSurroundings() {
+    db.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, g int, x int); "
+        "INSERT INTO t SELECT i, i % 3, i FROM generate_series(1, 9) i");
+  }
+
+  void change() { db.execute(fmt::format("INSERT INTO t VALUES ({0}, {0} % 3, {0})", ++id_)); }
+
+  // Changes what is around, then a row.
+  void expect_right_after(const std::string& altered) {
+    db.execute(altered);
+    change();
+    refresh_matview("v");
+    expect_right();
+  }
+
+ private:
+  int id_ = 100;
+};
+
+// ---- What a name means. The program is text: with new owners of its names it would call others.
+
+TEST_F(IncrementalSurroundings, ANameOfAFunctionIsGivenToAnother) {
+  db.execute(
+      "CREATE SCHEMA api; CREATE FUNCTION api.price(int) RETURNS int LANGUAGE sql IMMUTABLE "
+      "RETURN $1 * 2");
+  create("v", "SELECT id, api.price(x) AS p FROM t");
+  expect_right_after(
+      "ALTER SCHEMA api RENAME TO old; CREATE SCHEMA api; CREATE FUNCTION api.price(int) RETURNS "
+      "int LANGUAGE sql IMMUTABLE RETURN $1 * 1000");
+}
+
+TEST_F(IncrementalSurroundings, ANameOfAnOperatorIsGivenToAnother) {
+  db.execute(
+      "CREATE SCHEMA old; CREATE FUNCTION plus(int, int) RETURNS int LANGUAGE sql IMMUTABLE RETURN "
+      "$1 + $2; CREATE FUNCTION minus(int, int) RETURNS int LANGUAGE sql IMMUTABLE RETURN $1 - $2; "
+      "CREATE OPERATOR public.@@@ (FUNCTION = plus, LEFTARG = int, RIGHTARG = int)");
+  create("v", "SELECT id, x OPERATOR(public.@@@) 3 AS p FROM t");
+  expect_right_after(
+      "ALTER OPERATOR public.@@@ (int, int) SET SCHEMA old; "
+      "CREATE OPERATOR public.@@@ (FUNCTION = minus, LEFTARG = int, RIGHTARG = int)");
+}
+
+TEST_F(IncrementalSurroundings, ATypeACollationAndAConfigurationAreRenamed) {
+  db.execute(
+      "CREATE TYPE mood AS ENUM ('a', 'b'); CREATE COLLATION sorted FROM \"C\"; "
+      "CREATE TEXT SEARCH CONFIGURATION words (COPY = simple); "
+      "ALTER TABLE t ADD m mood, ADD s text COLLATE sorted");
+  create("v",
+         "SELECT id, m, m > 'a'::mood AS more, s < 'b' COLLATE sorted AS before, "
+         "to_tsvector('words'::regconfig, s)::text AS found FROM t");
+  for (const char* altered :
+       {"ALTER TYPE mood RENAME TO mood2", "ALTER COLLATION sorted RENAME TO sorted2",
+        "ALTER TEXT SEARCH CONFIGURATION words RENAME TO words2"}) {
+    SCOPED_TRACE(altered);
+    expect_right_after(altered);
+    db.execute("UPDATE t SET m = 'b', s = 'a word' WHERE id % 2 = 0; DELETE FROM t WHERE id = 1");
+    EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+    expect_right();
+  }
+}
+
+TEST_F(IncrementalSurroundings, ACompositeTypeIsAltered) {
+  db.execute("CREATE TYPE pair AS (a int, b int); ALTER TABLE t ADD c pair DEFAULT '(1,2)'");
+  create("v", "SELECT id, to_jsonb(c) AS j, c::text AS s FROM t");
+  expect_right_after("ALTER TYPE pair RENAME ATTRIBUTE b TO bb");
+  expect_right_after("ALTER TYPE pair ADD ATTRIBUTE d int");
+}
+
+TEST_F(IncrementalSurroundings, ATextSearchConfigurationFindsOtherWords) {
+  db.execute(
+      "CREATE TEXT SEARCH CONFIGURATION words (COPY = simple); "
+      "ALTER TABLE t ADD s text DEFAULT 'running dogs'");
+  create("v", "SELECT id, to_tsvector('words'::regconfig, s)::text AS found FROM t");
+  expect_right_after(
+      "ALTER TEXT SEARCH CONFIGURATION words ALTER MAPPING FOR asciiword WITH english_stem");
+}
+
+// ---- Settings
+
+TEST_F(IncrementalSurroundings, ConstantsAreReadAsTheyWereWritten) {
+  db.execute(
+      "CREATE TABLE d (id int PRIMARY KEY, d date, f float8, i interval); "
+      "INSERT INTO d VALUES (1, '2024-02-10', 0.1 + 0.2::float8, '-1 day 2 hours')");
+  const auto other_settings = [&](const std::string& settings) {
+    configure({{"default", db.url()}, {"other", db.url() + "&options=" + settings}});
+  };
+  other_settings(
+      "-c%20DateStyle%3DSQL,DMY%20-c%20extra_float_digits%3D0%20"
+      "-c%20IntervalStyle%3Dsql_standard");
+  create_matview("v",
+                 "SELECT id FROM d WHERE d >= date '3 February 2024' AND f = "
+                 "'0.30000000000000004'::float8 AND i = '-1 day +2 hours'::interval",
+                 {.database = "other", .kind = view_kind::incremental});
+  expect_right();
+  db.execute("INSERT INTO d SELECT id + 1, d + 1, f, i FROM d");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  expect_right();
+  EXPECT_EQ(db.query_one("SELECT count(*) FROM v"), "2");
+  // And when it is compiled anew by somebody else.
+  db.execute("ALTER TABLE d ALTER d SET NOT NULL; INSERT INTO d SELECT id + 2, d + 2, f, i FROM d");
+  refresh_matview("v", {.database = "other"});
+  db.execute("INSERT INTO d SELECT id + 4, d + 4, f, i FROM d");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  EXPECT_EQ(db.query_one("SELECT count(*) FROM v"), "8");
+  expect_right();
+}
+
+TEST_F(IncrementalSurroundings, ARefreshAsReplicaIsSeenByTheViewsAbove) {
+  create("v1", "SELECT g, sum(x) AS s FROM t GROUP BY g");
+  create("v", "SELECT count(*) AS n, sum(s) AS s FROM v1");
+  db.execute("UPDATE t SET x = x + 1");
+  db.execute("SET session_replication_role = replica; SELECT matview.refresh('v1')");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  expect_right();
+}
+
+// ---- Rights
+
+TEST_F(IncrementalSurroundings, RowSecurityThatBeginsToHoldIsNotPassedBy) {
+  const test_role owner(db, "owner");
+  db.execute(
+      fmt::format("GRANT CREATE ON SCHEMA public TO {0}; GRANT CREATE ON DATABASE {1} TO {0}",
+                  owner.name(), db.query_one("SELECT quote_ident(current_database())")));
+  session theirs(owner.url());
+  theirs.execute(
+      "CREATE TABLE rows (id int PRIMARY KEY, g int); INSERT INTO rows VALUES (1, 0), (2, 1); "
+      "ALTER TABLE rows ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON rows USING (g = 1)");
+  configure({{"default", db.url()}, {"owner", owner.url()}});
+  create_matview("v", "SELECT id, g FROM rows",
+                 {.database = "owner", .kind = view_kind::incremental});
+  theirs.execute("ALTER TABLE rows FORCE ROW LEVEL SECURITY");
+  db.execute("INSERT INTO rows VALUES (3, 0)");
+  const error told = failure_of([] { refresh_matview("v", {.database = "owner"}); });
+  EXPECT_TRUE(contains(told.what(), "what the view's owner may see is not what is in the table"))
+      << told.what();
+}
+
+TEST_F(IncrementalSurroundings, ALogThatWasDroppedIsMadeAnew) {
+  create("v", "SELECT g, sum(x) AS s FROM t GROUP BY g");
+  db.execute(
+      "DROP TABLE matview.log_1; DROP FUNCTION matview.log_1_insert() CASCADE; "
+      "DROP FUNCTION matview.log_1_update() CASCADE; DROP FUNCTION matview.log_1_delete() CASCADE");
+  change();
+  refresh_matview("v");
+  expect_right();
+  change();
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  expect_right();
+}
+
+TEST_F(IncrementalSurroundings, WritersThatFailForWantOfARightAreFound) {
+  const test_role maker(db, "maker");
+  create("other", "SELECT id FROM t WHERE x = 0");
+  drop_matview("other");
+  db.execute(fmt::format(
+      "GRANT USAGE, CREATE ON SCHEMA matview TO {0}; GRANT CREATE ON SCHEMA public TO {0}; "
+      "GRANT ALL ON ALL TABLES IN SCHEMA matview TO {0}; GRANT ALL ON ALL SEQUENCES IN SCHEMA "
+      "matview "
+      "TO {0}; GRANT SELECT, TRIGGER ON t TO {0}",
+      maker.name()));
+  configure({{"default", db.url()}, {"maker", maker.url()}});
+  create_matview("v", "SELECT g, sum(x) AS s FROM t GROUP BY g",
+                 {.database = "maker", .kind = view_kind::incremental});
+  change();
+  db.execute("REVOKE USAGE ON SCHEMA matview FROM " + maker.name());
+  EXPECT_TRUE(contains(db.query_one("SELECT matview.capture_fault(id) FROM matview.incremental"),
+                       "GRANT USAGE ON SCHEMA matview TO " + maker.name()));
+}
+
+// ---- Triggers, publications, indexes
+
+TEST_F(IncrementalSurroundings, ATriggerOfTheSameNameIsNotTakenForOurs) {
+  db.execute(
+      "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$; "
+      "CREATE TRIGGER matview_insert AFTER INSERT ON t EXECUTE FUNCTION nothing()");
+  const error told = failure_of([] { static_cast<void>(create("v", "SELECT id FROM t")); });
+  EXPECT_TRUE(contains(told.what(), "trigger matview_insert of t is in the way") ||
+              contains(told.what(), "trigger matview_insert of public.t is in the way"))
+      << told.what();
+  EXPECT_TRUE(contains(told.hint(), "ALTER TRIGGER matview_insert ON")) << told.hint();
+  db.execute("DROP TRIGGER matview_insert ON t");
+  create("v", "SELECT id FROM t");
+  db.execute(
+      "DROP TRIGGER matview_insert ON t; "
+      "CREATE TRIGGER matview_insert AFTER INSERT ON t EXECUTE FUNCTION nothing()");
+  EXPECT_TRUE(contains(db.query_one("SELECT matview.capture_fault(id) FROM matview.incremental"),
+                       "somebody else's"));
+}
+
+TEST_F(IncrementalSurroundings, APublicationOfAllTablesForbidsNothing) {
+  create("v", "SELECT g, sum(x) AS s FROM t GROUP BY g");
+  create("w", "SELECT count(y.x) AS n FROM t LEFT JOIN t AS y ON y.id = t.g");
+  db.execute("CREATE PUBLICATION p FOR ALL TABLES");
+  for (const auto mode :
+       {refresh_mode::automatic, refresh_mode::full, refresh_mode::swap, refresh_mode::automatic}) {
+    change();
+    for (const char* view : {"v", "w"}) {
+      refresh_matview(view, {.mode = mode});
+      expect_right(view);
+    }
+    db.execute("SELECT matview.prune()");
+  }
+  db.execute("TRUNCATE t");
+  refresh_matview("v");
+  db.execute("SELECT matview.prune()");
+  expect_right();
+}
+
+TEST_F(IncrementalSurroundings, TotalsChangePlacesUnderAUniqueIndex) {
+  db.execute("DELETE FROM t WHERE id > 2");
+  create_matview("v", "SELECT g, sum(x) AS s FROM t GROUP BY g",
+                 {.indexes = {{.columns = {"s"}, .unique = true}}, .kind = view_kind::incremental});
+  db.execute("UPDATE t SET x = 3 - x");
+  const refresh_report done = refresh_matview("v");
+  EXPECT_EQ(done.mode, refresh_mode::full);
+  EXPECT_TRUE(contains(done.reason, "one after the other")) << done.reason;
+  expect_right();
+}
+
+}  // namespace
+}  // namespace matview::test
