@@ -41,8 +41,7 @@ constexpr const char* orphans_sql = R"(
      -- Those of others are theirs to discard.
      AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid IN (i.storage, i.definition)
                         AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE'))
-   -- Those that are made from others first.
-   ORDER BY i.id DESC FOR UPDATE SKIP LOCKED)";
+   FOR UPDATE SKIP LOCKED)";
 
 std::vector<pg::parameter> of(int id) {
   std::vector<pg::parameter> out;
@@ -127,16 +126,14 @@ asio::awaitable<void> discard_incremental(pg::connection& on, int id) {
   co_await on.query("SELECT matview.discard($1::pg_catalog.int4)", of(id));
 }
 
-asio::awaitable<int> discard_orphans(pg::connection& on) {
+asio::awaitable<void> discard_orphans(pg::connection& on) {
   const pg::result found = co_await on.query(orphans_sql);
-  for (int row = 0; row < found.rows(); ++row) {
-    const int id = static_cast<int>(found.integer(row, 0));
-    // What a creation that was cut off has left depends on the storage.
-    std::string unfinished = fmt::format("DROP VIEW IF EXISTS matview.matview_new_{}", id);
-    co_await on.query(std::move(unfinished));
-    co_await discard_incremental(on, id);
-  }
-  co_return found.rows();
+  if (found.rows() == 0) co_return;
+  std::vector<std::string> ids;
+  for (int row = 0; row < found.rows(); ++row) ids.push_back(found.string(row, 0));
+  std::vector<pg::parameter> values;
+  values.emplace_back(pg::array_literal(ids));
+  co_await on.query("SELECT matview.discard_all($1::pg_catalog.int4[])", std::move(values));
 }
 
 asio::awaitable<std::vector<std::string>> without_definition(pg::connection& on) {

@@ -65,12 +65,13 @@ asio::awaitable<void> copy_definition(pg::connection& on, int from, int to);
 /// Puts the parts of `made`, a view made by make_parts and filled, in the place of those of `old`.
 asio::awaitable<void> take_over(pg::connection& on, int old, int made);
 
-/// Drops all parts of a view but the user's own.
+/// Drops all parts of a view but the user's own; also that if it was never given its name.
 asio::awaitable<void> discard_incremental(pg::connection& on, int id);
 
 /// Discards what views have left that were dropped without this library, or with CASCADE, or whose
-/// creation was cut off an hour ago or earlier.
-asio::awaitable<int> discard_orphans(pg::connection& on);
+/// creation was cut off an hour ago or earlier. What something else still stands on is left to a
+/// later call, when nothing does.
+asio::awaitable<void> discard_orphans(pg::connection& on);
 
 /// The views, as SQL takes them, whose query is gone: what it reads was dropped with CASCADE.
 asio::awaitable<std::vector<std::string>> without_definition(pg::connection& on);

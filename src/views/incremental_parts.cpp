@@ -115,7 +115,6 @@ namespace {
 
 asio::awaitable<void> discard_or_say_so(pg::connection& on, int id) {
   const auto work = [id](pg::transaction& in) -> asio::awaitable<bool> {
-    co_await in.run(fmt::format("DROP VIEW IF EXISTS matview.matview_new_{}", id));
     co_await store::discard_incremental(in.on(), id);
     co_return true;
   };

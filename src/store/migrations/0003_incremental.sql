@@ -1371,15 +1371,52 @@ BEGIN
 END
 $$;
 
--- All that a view consists of, but for the user's own view, which may be gone already.
+-- Whether anything of others stands on the parts of a view, so that these cannot be dropped: a view on its storage, a
+-- foreign key to it, a function or table of its row type.
+CREATE FUNCTION matview.is_needed(view integer) RETURNS boolean LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  WITH part AS (
+    SELECT c.oid, c.reltype FROM pg_class AS c WHERE c.relnamespace = 'matview'::regnamespace
+       AND c.relname ~ format('^(storage|core|source|core_source|definition|matview_new)_%s$', is_needed.view))
+  SELECT EXISTS (
+    SELECT FROM pg_depend AS d
+      LEFT JOIN pg_rewrite AS w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
+      LEFT JOIN pg_constraint AS k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+     WHERE d.deptype = 'n' AND (
+       d.refclassid = 'pg_type'::regclass AND d.refobjid IN (SELECT p.reltype FROM part AS p)
+       OR d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT p.oid FROM part AS p) AND (
+         w.ev_class NOT IN (SELECT p.oid FROM part AS p) OR k.conrelid NOT IN (SELECT p.oid FROM part AS p)
+         OR d.classid = 'pg_proc'::regclass)))
+$$;
+
+-- All that a view consists of, but for the user's own view, which is gone already; if it never got a name of the user's,
+-- it goes, too.
 CREATE FUNCTION matview.discard(view integer) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
   SET client_min_messages = warning AS $$
 BEGIN
-  EXECUTE format('DROP VIEW IF EXISTS matview.source_%s, matview.core_source_%1$s, matview.definition_%1$s',
-    discard.view);
+  EXECUTE format('DROP VIEW IF EXISTS matview.matview_new_%s, matview.source_%1$s, matview.core_source_%1$s, '
+    'matview.definition_%1$s', discard.view);
   PERFORM matview.release_capture(discard.view);
   DELETE FROM matview.incremental AS i WHERE i.id = discard.view;
   EXECUTE format('DROP TABLE IF EXISTS matview.storage_%s, matview.core_%1$s', discard.view);
+END
+$$;
+
+-- Discards views whose own views are gone, each after those that are made from it; returns those that something of
+-- others still stands on. Nobody can refresh these: their tables need not be captured for them any longer.
+CREATE FUNCTION matview.discard_all(views integer[]) RETURNS integer[] LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  next integer;
+BEGIN
+  LOOP
+    SELECT v INTO next FROM unnest(views) AS v WHERE NOT matview.is_needed(v) LIMIT 1;
+    EXIT WHEN NOT FOUND;
+    PERFORM matview.discard(next);
+    views := array_remove(views, next);
+  END LOOP;
+  PERFORM matview.release_capture(c.view) FROM matview.capture AS c WHERE c.view = ANY (views) GROUP BY c.view;
+  RETURN views;
 END
 $$;
 
