@@ -1,6 +1,7 @@
 #include "store/incremental.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <utility>
 
@@ -43,9 +44,38 @@ constexpr const char* orphans_sql = R"(
                         AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE'))
    FOR UPDATE SKIP LOCKED)";
 
+// Those of others are theirs to discard.
+constexpr const char* hold_sql = R"(
+  WITH RECURSIVE ending (id, storage) AS (
+    SELECT i.id, i.storage FROM matview.incremental i
+     WHERE i.view::pg_catalog.oid = pg_catalog.to_regclass($1)
+    UNION
+    SELECT i.id, i.storage FROM ending e JOIN matview.change_log l ON l.base = e.storage
+      JOIN matview.capture k ON k.log = l.id JOIN matview.incremental i ON i.id = k.view
+     WHERE $2::pg_catalog.bool)
+  SELECT i.id FROM matview.incremental i
+   WHERE i.id IN (SELECT e.id FROM ending e)
+     AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid IN (i.storage, i.definition)
+                        AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE'))
+   ORDER BY i.id FOR UPDATE)";
+
 std::vector<pg::parameter> of(int id) {
   std::vector<pg::parameter> out;
   out.emplace_back(fmt::format("{}", id));
+  return out;
+}
+
+std::vector<pg::parameter> of_all(const std::vector<int>& ids) {
+  std::vector<pg::parameter> out;
+  out.emplace_back(fmt::format("{{{}}}", fmt::join(ids, ",")));
+  return out;
+}
+
+std::vector<int> ids_in(const pg::result& found) {
+  std::vector<int> out;
+  for (int row = 0; row < found.rows(); ++row) {
+    out.push_back(static_cast<int>(found.integer(row, 0)));
+  }
   return out;
 }
 
@@ -126,14 +156,34 @@ asio::awaitable<void> discard_incremental(pg::connection& on, int id) {
   co_await on.query("SELECT matview.discard($1::pg_catalog.int4)", of(id));
 }
 
+asio::awaitable<std::vector<int>> hold_for_the_end(pg::connection& on, std::string quoted,
+                                                   bool above) {
+  std::vector<pg::parameter> values;
+  values.emplace_back(std::move(quoted));
+  values.emplace_back(above ? "true" : "false");
+  std::vector<pg::parameter> again = values;
+  pg::result found = co_await on.query(hold_sql, std::move(values));
+  // What it waited for may have made the view once more, with another row.
+  if (found.rows() == 0) found = co_await on.query(hold_sql, std::move(again));
+  co_return ids_in(found);
+}
+
+asio::awaitable<void> release_tables(pg::connection& on, std::vector<int> ids) {
+  co_await on.query("SELECT matview.release_tables($1::pg_catalog.int4[])", of_all(ids));
+}
+
+asio::awaitable<void> discard_all(pg::connection& on, std::vector<int> ids) {
+  const pg::result left = co_await on.query(
+      "SELECT pg_catalog.unnest(matview.discard_all($1::pg_catalog.int4[]))", of_all(ids));
+  // The server says what stands on it.
+  for (const int id : ids_in(left)) co_await discard_incremental(on, id);
+}
+
 asio::awaitable<void> discard_orphans(pg::connection& on) {
   const pg::result found = co_await on.query(orphans_sql);
-  if (found.rows() == 0) co_return;
-  std::vector<std::string> ids;
-  for (int row = 0; row < found.rows(); ++row) ids.push_back(found.string(row, 0));
-  std::vector<pg::parameter> values;
-  values.emplace_back(pg::array_literal(ids));
-  co_await on.query("SELECT matview.discard_all($1::pg_catalog.int4[])", std::move(values));
+  const std::vector<int> ids = ids_in(found);
+  if (ids.empty()) co_return;
+  co_await on.query("SELECT matview.discard_all($1::pg_catalog.int4[])", of_all(ids));
 }
 
 asio::awaitable<std::vector<std::string>> without_definition(pg::connection& on) {

@@ -73,6 +73,20 @@ asio::awaitable<void> discard_incremental(pg::connection& on, int id);
 /// later call, when nothing does.
 asio::awaitable<void> discard_orphans(pg::connection& on);
 
+/// The numbers of the incremental view of this name, quoted, and with `above` of all that are made
+/// from it, as far as their parts are this role's; none of them is refreshed until the transaction
+/// ends, and those that were are done. Needs READ COMMITTED.
+asio::awaitable<std::vector<int>> hold_for_the_end(pg::connection& on, std::string quoted,
+                                                   bool above);
+
+/// Takes the triggers for these views off their tables, waiting for all who use these. To be called
+/// before the views are dropped, and discard_all() then.
+asio::awaitable<void> release_tables(pg::connection& on, std::vector<int> ids);
+
+/// Drops all parts of these views, whose own views are gone.
+/// @throws error  dependents_exist if something of others stands on them.
+asio::awaitable<void> discard_all(pg::connection& on, std::vector<int> ids);
+
 /// The views, as SQL takes them, whose query is gone: what it reads was dropped with CASCADE.
 asio::awaitable<std::vector<std::string>> without_definition(pg::connection& on);
 

@@ -3,6 +3,8 @@
 #include "store/catalog.hpp"
 #include "store/conversion.hpp"
 #include "store/incremental.hpp"
+#include "views/incremental_parts.hpp"
+#include "views/patience.hpp"
 #include "views/session.hpp"
 #include "views/statements.hpp"
 #include <matview/identifier.hpp>
@@ -13,11 +15,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace matview {
 
@@ -136,14 +140,23 @@ asio::awaitable<void> begin_turn(pg::transaction& in, const store::relation_trai
 asio::awaitable<store::relation_traits> exchange(pg::transaction& in,
                                                  const store::relation_traits& old,
                                                  const store::relation& there,
-                                                 const convert_options& options) {
+                                                 const convert_options& options,
+                                                 std::string patience) {
   const bool to_incremental = options.to == view_kind::incremental;
   const char* before = to_incremental ? "MATERIALIZED VIEW" : "VIEW";
   const char* after = to_incremental ? "VIEW" : "MATERIALIZED VIEW";
   const std::string schema = pg::quote_name(old.schema);
   const std::string aside = fmt::format("matview_converted_{}", old.oid);
+  co_await in.run("SELECT");  // From here on it can be undone.
   co_await refuse_another(in.on(), old, there);
+  std::vector<int> ending;
+  if (!to_incremental) {
+    ending = co_await begin_the_end(in, std::string(there.quoted), false, std::move(patience));
+  } else if (!patience.empty()) {
+    co_await in.run(std::move(patience));
+  }
   co_await in.run(fmt::format("ALTER {} {} RENAME TO {}", before, there.quoted, aside));
+  co_await in.run(hardly_wait);
   store::relation_traits now =
       co_await traits_of(in.on(), fmt::format("{}.{}", schema, aside), there.incremental);
   check(now, there, options);
@@ -151,8 +164,27 @@ asio::awaitable<store::relation_traits> exchange(pg::transaction& in,
   co_await in.run(fmt::format("DROP {} {}.{}; ALTER {} {}.{} RENAME TO {}", before, schema, aside,
                               after, schema, beside(old), pg::quote_name(old.name)));
   co_await store::give_traits(in.on(), std::string(there.quoted), to_incremental, now);
-  if (!to_incremental) co_await store::discard_orphans(in.on());
+  if (!ending.empty()) co_await store::discard_all(in.on(), std::move(ending));
   co_return now;
+}
+
+// What was filled for minutes is not to be filled again as a reader was in the way at the end.
+asio::awaitable<store::relation_traits> exchange_patiently(pg::connection& on,
+                                                           const store::relation_traits& old,
+                                                           const store::relation& there,
+                                                           const convert_options& options) {
+  const bool patient = !options.lock_timeout;
+  auto until = std::chrono::steady_clock::now();
+  if (patient) until += all_waits;
+  const auto once = [&, patient](int tries) -> asio::awaitable<store::relation_traits> {
+    std::string patience;
+    if (patient) patience = give_way(tries);
+    const auto work = [&, patience](pg::transaction& in) {
+      return exchange(in, old, there, options, patience);
+    };
+    co_return co_await pg::in_transaction(on, work);  // A savepoint: the turn stays ours.
+  };
+  co_return co_await patiently(until, once);
 }
 
 // Whatever stands there was left by a conversion that was killed: the turn is ours.
@@ -197,7 +229,7 @@ asio::awaitable<convert_report> convert_on(pg::connection& on, identifier name,
     co_await begin_turn(in, old, *there, options);
     co_await remove_leftover(in.on(), old, options);
     made = co_await acreate_matview(fresh, old.query, options_for(old, options));
-    const store::relation_traits now = co_await exchange(in, old, *there, options);
+    const store::relation_traits now = co_await exchange_patiently(in.on(), old, *there, options);
     co_return lost_and_kept(now);
   };
   std::optional<error> failure;
@@ -211,6 +243,7 @@ asio::awaitable<convert_report> convert_on(pg::connection& on, identifier name,
     if (made && !failure->may_have_happened()) co_await discard(std::string(fresh), options);
     throw error(*failure);
   }
+  if (options.to == view_kind::native) co_await tidy(on);
   out.made = std::move(*made);
   out.made.view = fmt::format("{}.{}", old.schema, old.name);
   co_return out;

@@ -6,6 +6,7 @@
 #include "views/create.hpp"
 #include "views/incremental_parts.hpp"
 #include "views/operation.hpp"
+#include "views/patience.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -70,7 +71,7 @@ asio::awaitable<void> check_schema(pg::transaction& in, const identifier& view) 
   }
 }
 
-asio::awaitable<prepared_view> prepare_in(pg::transaction& in, const std::string& preamble,
+asio::awaitable<prepared_view> prepare_in(pg::transaction& in, std::string preamble,
                                           const create_request& request) {
   pg::connection& on = in.on();
   prepared_view out;
@@ -83,7 +84,6 @@ asio::awaitable<prepared_view> prepare_in(pg::transaction& in, const std::string
          .hint = "drop it first, or create it only if it does not exist (--if-not-exists)"});
   }
   co_await check_schema(in, request.view);
-  co_await store::discard_orphans(on);
   out.id = co_await store::next_incremental_id(on);
   co_await make_definition(in, preamble, request, out.id);
   const parts_made made = co_await make_parts(in, out.id, parts_to_make::all);
@@ -163,20 +163,32 @@ asio::awaitable<incremental_creation> create_incremental(pg::connection& on,
   }
   const stopwatch watch;
   co_await store::migrate(on);
+  co_await tidy(on);
   const attempt tried{attempt::kind::create, request.view, request.settings, watch.began()};
   std::optional<prepared_view> prepared;
   std::optional<incremental::refusal> refusal;
-  const auto prepare = [&](pg::transaction& in,
-                           const std::string& preamble) -> asio::awaitable<bool> {
-    prepared = co_await prepare_in(in, preamble, request);
+  const auto prepare = [&](pg::transaction& in, std::string preamble) -> asio::awaitable<bool> {
+    prepared = co_await prepare_in(in, std::move(preamble), request);
     // What was made up to the refusal goes with the transaction.
     refusal = prepared->refusal;
     if (refusal) throw error(refused(*refusal, request.query.text()));
     co_return true;
   };
+  // Its triggers wait for all who write into its tables, and all further writers for them.
+  const bool patient = !request.options.lock_timeout;
+  auto until = watch.began();
+  if (patient) until += all_waits;
+  const auto once = [&, patient](int tries) -> asio::awaitable<bool> {
+    std::string patience;
+    if (patient) patience = give_way(tries) + "; ";
+    const auto work = [&, patience](pg::transaction& in, const std::string& preamble) {
+      return prepare(in, preamble + patience);
+    };
+    co_return co_await attempted(on, tried, work);
+  };
   std::optional<error> failure;
   try {
-    co_await attempted(on, tried, prepare);
+    co_await patiently(until, once);
   } catch (const error& failed) {
     failure = failed;
   }

@@ -85,11 +85,13 @@ error permission(const attempt& tried, const error& failed,
 
 asio::awaitable<error> lock_refusal(pg::connection& on, const attempt& tried, const error& failed) {
   const std::vector<std::string> holders = co_await store::lock_holders(on, tried.view);
-  co_return changed(
-      failed, errc::lock_timeout,
-      fmt::format("{} is locked: no lock within lock_timeout{}", tried.view.quoted(),
-                  holders.empty() ? "" : fmt::format(" (held by {})", fmt::join(holders, "; "))),
-      "try again later, or with a longer lock_timeout");
+  const std::string told =
+      holders.empty() ? fmt::format("no lock within lock_timeout on {} or on what it is made from",
+                                    tried.view.quoted())
+                      : fmt::format("{} is locked: no lock within lock_timeout (held by {})",
+                                    tried.view.quoted(), fmt::join(holders, "; "));
+  co_return changed(failed, errc::lock_timeout, told,
+                    "try again later, or with a longer lock_timeout");
 }
 
 // 57014 is both an operator's pg_cancel_backend() and a timeout, and its text is translated.

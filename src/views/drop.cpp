@@ -3,7 +3,9 @@
 #include "pg/transaction.hpp"
 #include "store/catalog.hpp"
 #include "store/incremental.hpp"
+#include "views/incremental_parts.hpp"
 #include "views/operation.hpp"
+#include "views/patience.hpp"
 #include "views/session.hpp"
 #include "views/statements.hpp"
 #include <matview/error.hpp>
@@ -28,6 +30,12 @@ struct drop_request {
   statement_settings settings;
 };
 
+// What came of it.
+struct drop_result {
+  bool dropped = false;
+  bool incremental = false;
+};
+
 drop_request checked(std::string_view name, drop_options options) {
   identifier view = identifier::parse(name);
   statement_settings settings("matview drop " + view.text(), options.statement_timeout,
@@ -35,18 +43,13 @@ drop_request checked(std::string_view name, drop_options options) {
   return {std::move(view), std::move(options), std::move(settings)};
 }
 
-// Its own view first: what depends on it is told by its name.
-asio::awaitable<bool> drop_incremental(pg::transaction& in, const std::string& preamble,
-                                       const store::relation& there, const drop_options& options) {
-  std::set<std::string> broken;  // Before: they are not ours to drop.
-  if (options.cascade) {
-    const std::vector<std::string> found = co_await store::without_definition(in.on());
-    broken.insert(found.begin(), found.end());
-  }
-  co_await in.run(
-      fmt::format("{}DROP VIEW {}{}", preamble, there.quoted, options.cascade ? " CASCADE" : ""));
-  // Of an incremental view that is made from it CASCADE has only dropped the query.
-  for (bool more = options.cascade; more;) {
+// Of an incremental view that is made from it CASCADE has only dropped the query.
+asio::awaitable<void> drop_cascading(pg::transaction& in, const std::string& quoted) {
+  // Before: they are not ours to drop.
+  const std::vector<std::string> before = co_await store::without_definition(in.on());
+  std::set<std::string> broken(before.begin(), before.end());
+  co_await in.run(fmt::format("DROP VIEW {} CASCADE", quoted));
+  for (bool more = true; more;) {
     more = false;
     const std::vector<std::string> found = co_await store::without_definition(in.on());
     for (const std::string& one : found) {
@@ -55,32 +58,67 @@ asio::awaitable<bool> drop_incremental(pg::transaction& in, const std::string& p
       more = true;
     }
   }
-  co_await store::discard_orphans(in.on());
-  co_return true;
 }
 
-asio::awaitable<bool> drop_in(pg::transaction& in, const std::string& preamble,
-                              const drop_request& request) {
+asio::awaitable<drop_result> drop_incremental(pg::transaction& in, std::string before,
+                                              const store::relation& there,
+                                              const drop_request& request, std::string patience) {
+  const bool cascade = request.options.cascade;
+  if (!in.nested()) before = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + before;
+  co_await in.run(before + "SELECT");
+  std::vector<int> ids =
+      co_await begin_the_end(in, std::string(there.quoted), cascade, std::move(patience));
+  // Its own view before its parts: what depends on it is told by its name.
+  if (cascade) {
+    co_await drop_cascading(in, there.quoted);
+  } else {
+    co_await in.run(fmt::format("DROP VIEW {}", there.quoted));
+  }
+  if (!ids.empty()) {
+    co_await in.run(hardly_wait);
+    co_await store::discard_all(in.on(), std::move(ids));
+  }
+  drop_result out{.dropped = true, .incremental = true};
+  co_return out;
+}
+
+asio::awaitable<drop_result> drop_in(pg::transaction& in, const std::string& preamble,
+                                     const drop_request& request, std::string patience) {
   const drop_options& options = request.options;
-  const std::string before = preamble + oid_of(request.view) + "; ";
   const std::optional<store::relation> there = co_await store::find_relation(in.on(), request.view);
-  if (there && there->incremental)
-    co_return co_await drop_incremental(in, preamble, *there, options);
-  const auto results =
-      co_await in.run(before + drop(request.view, options.if_exists, options.cascade));
-  co_return !results.at(results.size() - 2).is_null(0, 0);
+  if (there && there->incremental) {
+    co_return co_await drop_incremental(in, preamble, *there, request, std::move(patience));
+  }
+  if (!patience.empty()) patience += "; ";
+  const auto results = co_await in.run(preamble + patience + oid_of(request.view) + "; " +
+                                       drop(request.view, options.if_exists, options.cascade));
+  drop_result out{.dropped = !results.at(results.size() - 2).is_null(0, 0)};
+  co_return out;
+}
+
+asio::awaitable<drop_result> drop_patiently(pg::connection& on, const drop_request& request) {
+  const stopwatch watch;
+  const bool patient = !request.options.lock_timeout && on.transaction_status() == PQTRANS_IDLE;
+  auto until = watch.began();
+  if (patient) until += all_waits;
+  const auto once = [&, patient](int tries) -> asio::awaitable<drop_result> {
+    std::string patience;
+    if (patient) patience = give_way(tries);
+    const auto work = [&request, patience](pg::transaction& in, const std::string& preamble) {
+      return drop_in(in, preamble, request, patience);
+    };
+    const attempt tried{attempt::kind::drop, request.view, request.settings, watch.began()};
+    co_return co_await attempted(on, tried, work);
+  };
+  co_return co_await patiently(until, once);
 }
 
 asio::awaitable<bool> drop_on(pg::connection& on, const drop_request& request) {
-  const stopwatch watch;
-  const attempt tried{attempt::kind::drop, request.view, request.settings, watch.began()};
-  const auto work = [&](pg::transaction& in, const std::string& preamble) {
-    return drop_in(in, preamble, request);
-  };
   std::optional<error> failure;
   try {
-    const bool dropped = co_await attempted(on, tried, work);
-    co_return dropped;
+    const drop_result done = co_await drop_patiently(on, request);
+    if (done.incremental) co_await tidy(on);
+    co_return done.dropped;
   } catch (const error& failed) {
     failure = failed;
   }

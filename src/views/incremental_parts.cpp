@@ -3,12 +3,15 @@
 #include "pg/conninfo.hpp"
 #include "store/incremental.hpp"
 #include "views/compilation.hpp"
+#include "views/patience.hpp"
 #include "views/session.hpp"
+#include "views/statements.hpp"
 #include <matview/error.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <chrono>
 #include <utility>
 
 namespace matview::views {
@@ -83,6 +86,7 @@ asio::awaitable<parts_made> make_parts(pg::transaction& in, int id, parts_to_mak
     const int log =
         co_await store::capture(on, id, table.table->oid, std::vector<std::string>(table.columns));
     parts.logs[table.table->oid] = log;
+    co_await in.run(hardly_wait);
   }
   const std::string settings = co_await store::settings_now(on);
   compilation compiled = co_await compile_on(on, std::move(facts), parts);
@@ -113,19 +117,47 @@ asio::awaitable<store::incremental_refresh> fill_new(pg::transaction& in, int id
 
 namespace {
 
+// What fails in `work` on an idle connection is logged, unless nothing more can run on it.
+template <class Work>
+asio::awaitable<void> or_say_so(pg::connection& on, log_level level, std::string_view said,
+                                Work work) {
+  std::optional<error> failure;
+  try {
+    co_await work();
+    co_return;
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  if (failure->code() == errc::cancelled) throw error(*failure);
+  if (on.log()) on.log()(level, fmt::format("{}: {}", said, failure->what()));
+}
+
+asio::awaitable<void> discard_patiently(pg::connection& on, int id) {
+  const auto once = [&on, id](int tries) -> asio::awaitable<bool> {
+    const auto work = [id, tries](pg::transaction& in) -> asio::awaitable<bool> {
+      co_await in.run(give_way(tries));
+      std::vector<int> ids(1, id);
+      co_await store::release_tables(in.on(), std::move(ids));
+      co_await store::discard_incremental(in.on(), id);
+      co_return true;
+    };
+    return pg::in_transaction(on, work);
+  };
+  co_await patiently(std::chrono::steady_clock::now() + all_waits, once);
+}
+
 asio::awaitable<void> discard_or_say_so(pg::connection& on, int id) {
-  const auto work = [id](pg::transaction& in) -> asio::awaitable<bool> {
-    co_await store::discard_incremental(in.on(), id);
+  const auto work = [&on, id] { return discard_patiently(on, id); };
+  co_await or_say_so(on, log_level::warning, "left behind, to be discarded later", work);
+}
+
+asio::awaitable<void> discard_orphans_once(pg::connection& on) {
+  const auto work = [](pg::transaction& in) -> asio::awaitable<bool> {
+    co_await in.run("SET LOCAL application_name = 'matview'; " + give_way());
+    co_await store::discard_orphans(in.on());
     co_return true;
   };
-  try {
-    co_await pg::in_transaction(on, work);
-  } catch (const error& failed) {
-    if (on.log()) {
-      on.log()(log_level::warning,
-               fmt::format("left behind, to be discarded later: {}", failed.what()));
-    }
-  }
+  co_await pg::in_transaction(on, work);
 }
 
 }  // namespace
@@ -135,12 +167,29 @@ asio::awaitable<void> discard_parts(pg::connection& on, int id) {
   co_await isolated(discard_or_say_so(on, id));
 }
 
+asio::awaitable<std::vector<int>> begin_the_end(pg::transaction& in, std::string quoted, bool above,
+                                                std::string patience) {
+  // Its refresh is waited for as long as it takes: meanwhile nobody has to wait for us.
+  std::vector<int> ids = co_await store::hold_for_the_end(in.on(), std::move(quoted), above);
+  if (!patience.empty()) co_await in.run(std::move(patience));
+  if (!ids.empty()) {
+    std::vector<int> same = ids;
+    co_await store::release_tables(in.on(), std::move(same));
+  }
+  co_return ids;
+}
+
+asio::awaitable<void> tidy(pg::connection& on) {
+  if (on.transaction_status() != PQTRANS_IDLE) co_return;
+  const auto work = [&on] { return discard_orphans_once(on); };
+  co_await or_say_so(on, log_level::debug, "not discarded yet", work);
+}
+
 namespace {
 
 // Beside the old one; the first transaction of two, as of a new view.
 asio::awaitable<int> make_again(pg::transaction& in, int old) {
   pg::connection& on = in.on();
-  co_await store::discard_orphans(on);
   const int id = co_await store::next_incremental_id(on);
   co_await store::copy_definition(on, old, id);
   const parts_made made = co_await make_parts(in, id, parts_to_make::all);
@@ -149,16 +198,37 @@ asio::awaitable<int> make_again(pg::transaction& in, int old) {
   co_return id;
 }
 
+// What was filled for minutes is not to be filled again as a reader was in the way at the end.
+asio::awaitable<void> take_over_patiently(pg::transaction& in, int old, int made) {
+  pg::connection& on = in.on();
+  const auto once = [&on, old, made](int) -> asio::awaitable<bool> {
+    const auto work = [old, made](pg::transaction& savepoint) -> asio::awaitable<bool> {
+      co_await savepoint.run("SELECT");
+      co_await store::take_over(savepoint.on(), old, made);
+      co_return true;
+    };
+    return pg::in_transaction(on, work);
+  };
+  const auto gives_way = co_await in.run(
+      "SELECT pg_catalog.current_setting('matview.gives_way', true) = 'on', "
+      "pg_catalog.set_config('idle_in_transaction_session_timeout', '0', true)");
+  const bool patient = !gives_way.back().is_null(0, 0) && gives_way.back().boolean(0, 0);
+  auto until = std::chrono::steady_clock::now();
+  if (patient) until += all_waits;
+  co_await patiently(until, once);
+}
+
 asio::awaitable<void> remake(pg::connection& on, int old, const std::string& preamble) {
   const auto make = [&](pg::transaction& in) -> asio::awaitable<int> {
     co_await in.run(preamble + "SET LOCAL search_path = ''");
     co_return co_await make_again(in, old);
   };
+  co_await tidy(on);
   const int made = co_await pg::in_transaction(on, make);
   const auto fill = [&](pg::transaction& in) -> asio::awaitable<bool> {
     co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + preamble);
     co_await fill_new(in, made);
-    co_await store::take_over(in.on(), old, made);
+    co_await take_over_patiently(in, old, made);
     co_return true;
   };
   std::optional<error> failure;

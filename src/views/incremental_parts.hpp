@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace matview::views {
 
@@ -38,9 +39,20 @@ asio::awaitable<store::incremental_refresh> fill_new(pg::transaction& in, int id
 /// left to store::discard_orphans.
 asio::awaitable<void> discard_parts(pg::connection& on, int id);
 
+/// Begins the end of an incremental view: waits for its refresh, and takes the triggers for it off
+/// its tables. `above`: with all that is made from it. `patience`: give_way(), or nothing where
+/// that wait is not to be cut short. The numbers are for store::discard_all().
+asio::awaitable<std::vector<int>> begin_the_end(pg::transaction& in, std::string quoted, bool above,
+                                                std::string patience);
+
+/// Runs store::discard_orphans() in a transaction of its own, for which nobody waits long: what
+/// fails is only logged, as the next call tries again. Does nothing inside a caller's transaction.
+asio::awaitable<void> tidy(pg::connection& on);
+
 /// Makes the program of a view anew, since its tables were changed, and all its parts if they do
 /// not fit it any more; in transactions of its own. It has to be filled then.
-/// `preamble`: what each of them has to set first, as SQL.
+/// `preamble`: what each of them has to set first, as SQL; with give_way() in it, the parts change
+/// places patiently.
 asio::awaitable<void> recompile(pg::connection& on, std::string quoted, std::string preamble);
 
 }  // namespace matview::views

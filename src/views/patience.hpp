@@ -20,6 +20,10 @@ namespace matview::views {
 /// give way, and not their transaction that is ended.
 inline constexpr std::chrono::milliseconds one_wait{750};
 
+/// A worker of autovacuum gives way only to those who have waited for deadlock_timeout. So from
+/// this try on each waits for its first lock a little longer than that.
+inline constexpr int outwaits_autovacuum = 3;
+
 /// How long it goes on trying.
 inline constexpr std::chrono::minutes all_waits{10};
 

@@ -158,7 +158,7 @@ asio::awaitable<refresh_report> refresh_recompiling(pg::connection& on, std::str
   const statement_settings settings("matview recompile", options.statement_timeout,
                                     options.lock_timeout);
   std::string preamble = settings.set_local(false);
-  if (!options.lock_timeout) preamble += give_way() + "; ";
+  if (!options.lock_timeout) preamble += give_way(tries) + "; ";
   co_await recompile(on, std::string(there->quoted), std::move(preamble));
   options.mode = refresh_mode::full;
   try {

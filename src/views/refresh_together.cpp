@@ -5,6 +5,7 @@
 #include "views/incremental_session.hpp"
 #include "views/one_refresh.hpp"
 #include "views/operation.hpp"
+#include "views/patience.hpp"
 #include "views/refresh.hpp"
 #include "views/session.hpp"
 #include <matview/identifier.hpp>
@@ -133,18 +134,27 @@ asio::awaitable<std::vector<std::string>> those_named(pg::connection& on,
 }
 
 // Compiled anew, and filled by itself.
-asio::awaitable<void> make_ready(pg::connection& on, const std::string& quoted,
-                                 const refresh_options& options) {
+asio::awaitable<bool> make_ready(pg::connection& on, const std::string& quoted,
+                                 const refresh_options& options, int attempts) {
   const statement_settings settings("matview refresh together", options.statement_timeout,
                                     options.lock_timeout);
-  const std::string preamble = settings.set_local(false);
+  std::string preamble = settings.set_local(false);
+  if (!options.lock_timeout) preamble += give_way(attempts) + "; ";
   co_await recompile(on, std::string(quoted), std::string(preamble));
   const auto fill = [&](pg::transaction& in) -> asio::awaitable<bool> {
     co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + preamble);
     co_await store::run_refresh(in.on(), std::string(quoted), std::string("full"));
     co_return true;
   };
-  co_await pg::in_transaction(on, fill);
+  co_return co_await pg::in_transaction(on, fill);
+}
+
+asio::awaitable<void> make_ready_patiently(pg::connection& on, const std::string& quoted,
+                                           const refresh_options& options) {
+  auto until = std::chrono::steady_clock::now();
+  if (!options.lock_timeout) until += all_waits;
+  const auto once = [&](int attempts) { return make_ready(on, quoted, options, attempts); };
+  co_await patiently(until, once);
 }
 
 asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
@@ -195,7 +205,7 @@ asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
     if (++recompiled > wanted.size() + tries) {
       throw error(errc::server_error, unfit + " is being changed");
     }
-    co_await make_ready(on, unfit, options);
+    co_await make_ready_patiently(on, unfit, options);
   }
 }
 

@@ -132,11 +132,17 @@ std::string try_turn(const identifier& view) {
   return turn("pg_try_advisory_xact_lock", view);
 }
 
-std::string give_way() {
+std::string give_way(int tries) {
+  const std::string longest =
+      tries < outwaits_autovacuum
+          ? fmt::format("'{}'", one_wait.count())
+          : "(extract(epoch FROM pg_catalog.current_setting('deadlock_timeout')"
+            "::pg_catalog.interval) * 1000 + 250)::pg_catalog.int4::pg_catalog.text";
   return fmt::format(
-      "SELECT pg_catalog.set_config('lock_timeout', '{}', true) "
+      "SELECT pg_catalog.set_config('lock_timeout', {}, true), "
+      "pg_catalog.set_config('matview.gives_way', 'on', true) "
       "WHERE pg_catalog.current_setting('lock_timeout') = '0'",
-      one_wait.count());
+      longest);
 }
 
 std::string moment() {

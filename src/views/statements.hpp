@@ -77,8 +77,12 @@ struct create_statement {
 [[nodiscard]] std::string wait_for_turn(const identifier& view);
 [[nodiscard]] std::string try_turn(const identifier& view);
 
-/// Sets lock_timeout for the transaction, unless the session has one.
-[[nodiscard]] std::string give_way();
+/// Sets lock_timeout for the transaction, unless the session has one. With the first lock that
+/// others may wait for, hardly_wait() is due.
+[[nodiscard]] std::string give_way(int tries = 0);
+
+/// Shortens what give_way() has set, if it has. Needs the schema matview.
+inline constexpr const char* hardly_wait = "SELECT matview.hardly_wait()";
 
 /// One row: the server's time in microseconds since 1970, its WAL position in bytes or NULL on a
 /// standby, and whether the history can be kept here.

@@ -76,6 +76,8 @@ TEST_F(IncrementalDrop, AnOrphanIsDiscardedWhenNothingStandsOnItAnyMore) {
         "v", "SELECT id, g FROM t",
         {.indexes = {{.columns = {"id"}, .unique = true}}, .kind = view_kind::incremental});
     db.execute(one.made);
+    const error refused = failure_of([] { drop_matview("v"); });
+    EXPECT_EQ(refused.code(), errc::dependents_exist) << refused.what();
     db.execute("DROP VIEW v");
     create("un", "SELECT i FROM other");
     EXPECT_TRUE(exists("matview.storage_1"));
@@ -83,6 +85,71 @@ TEST_F(IncrementalDrop, AnOrphanIsDiscardedWhenNothingStandsOnItAnyMore) {
     drop_matview("un");
     EXPECT_EQ(left_behind(), "");
   }
+}
+
+// ---- While it is refreshed
+
+TEST_F(IncrementalDrop, WaitsForTheRefreshThatRunsAndLeavesNothing) {
+  create("low", "SELECT id, g, x FROM t");
+  create("v", "SELECT g, sum(x) AS s FROM low GROUP BY g");
+  session refresher(db.url());
+  const auto refresh_in_a_transaction = [&](const std::string& view) {
+    db.execute("UPDATE t SET x = x + 1");
+    if (view == "v") refresh_matview("low");
+    refresher.execute("BEGIN; SELECT matview.refresh('" + view + "')");
+  };
+  const auto waits = [this] {
+    return eventually([this] {
+      return count(
+                 "pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = "
+                 "current_database()") == "1";
+    });
+  };
+
+  refresh_in_a_transaction("v");
+  const error refused =
+      failure_of([] { drop_matview("v", {.lock_timeout = interval::parse("50 milliseconds")}); });
+  EXPECT_EQ(refused.code(), errc::lock_timeout) << refused.what();
+  {
+    background running(aconvert_matview("v", {.to = view_kind::native}));
+    ASSERT_TRUE(waits());
+    refresher.execute("COMMIT");
+    static_cast<void>(running.get());
+  }
+  EXPECT_EQ(count("matview.incremental"), "1");
+  EXPECT_EQ(count("matview.change_log"), "1");
+  drop_matview("v");
+
+  refresh_in_a_transaction("low");
+  {
+    background running(adrop_matview("low", {}));
+    ASSERT_TRUE(waits());
+    refresher.execute("COMMIT");
+    running.get();
+  }
+  EXPECT_EQ(left_behind(), "");
+}
+
+TEST_F(IncrementalDrop, WithCascadeWaitsForTheRefreshesOfAllThatGo) {
+  create("low", "SELECT id, g, x FROM t");
+  create("v", "SELECT g, sum(x) AS s FROM low GROUP BY g");
+  // Made once more it has the higher number, and still has to go last.
+  db.execute("ALTER TABLE t DROP CONSTRAINT t_pkey");
+  refresh_matview("low");
+  refresh_matview("v");
+  db.execute("UPDATE t SET x = x + 1");
+  refresh_matview("low");
+  session refresher(db.url());
+  refresher.execute("BEGIN; SELECT matview.refresh('v')");
+  background running(adrop_matview("low", {.cascade = true}));
+  ASSERT_TRUE(eventually([this] {
+    return count(
+               "pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = "
+               "current_database()") == "1";
+  }));
+  refresher.execute("COMMIT");
+  running.get();
+  EXPECT_EQ(left_behind(), "");
 }
 
 }  // namespace

@@ -572,6 +572,40 @@ BEGIN
 END
 $$;
 
+-- For a transaction that gives way (it has set matview.gives_way): it holds a lock now that others wait for, and may wait
+-- for a further one so long only that no deadlock of the two is ever found, which would end theirs.
+CREATE FUNCTION matview.hardly_wait() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF current_setting('matview.gives_way', true) = 'on' THEN
+    PERFORM set_config('lock_timeout', '100', true);
+  END IF;
+END
+$$;
+
+-- Takes the triggers off all tables that are captured for these views alone, as their discarding would do. To be done
+-- before any of their own relations is locked: a transaction that has read a table goes on to read the view on it more
+-- often than the other way round, and comes through if we wait for it without holding the view.
+CREATE FUNCTION matview.release_tables(views integer[]) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
+DECLARE
+  f record;
+BEGIN
+  LOCK TABLE matview.change_log IN SHARE ROW EXCLUSIVE MODE;
+  FOR f IN
+    SELECT p.oid::regprocedure AS name
+      FROM matview.change_log AS l
+      JOIN pg_proc AS p ON p.pronamespace = 'matview'::regnamespace AND p.pronargs = 0
+       AND p.proname ~ format('^log_%s_[a-z]+$', l.id)
+     WHERE NOT EXISTS (SELECT FROM matview.capture AS c WHERE c.log = l.id AND c.view <> ALL (views))
+       AND NOT EXISTS (SELECT FROM matview.incremental AS i WHERE i.storage = l.base AND i.id = ANY (views))
+     ORDER BY l.id, p.proname
+  LOOP
+    EXECUTE format('DROP FUNCTION %s CASCADE', f.name);
+    PERFORM matview.hardly_wait();
+  END LOOP;
+END
+$$;
+
 -- Keeps the plan of a statement in this session, under this name: a refresh of a few rows takes less time than to plan for
 -- it. Without parameters, or where plans are generic, it is then planned anew only if something that it reads was
 -- changed, vacuumed or analyzed. The plan of a program takes about half a megabyte, so only the latest are kept.
@@ -1464,6 +1498,7 @@ BEGIN
   EXECUTE format('CREATE OR REPLACE VIEW %s (%s)%s AS %s', o.view,
     (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute AS a
       WHERE a.attrelid = o.view AND a.attnum > 0), view_options, matview.view_text(n.view));
+  PERFORM matview.hardly_wait();
   EXECUTE format('DROP VIEW %s', n.view);
   PERFORM matview.copy_rights(o.storage, n.storage);
   PERFORM matview.copy_rights(o.definition, n.definition);

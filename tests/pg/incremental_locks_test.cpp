@@ -1,0 +1,134 @@
+// Those who read and write the tables of an incremental view while it is made, converted, made once
+// more or dropped: none of them is ended by a deadlock, and none waits for longer than a moment.
+
+#include "pg/incremental_fixture.hpp"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace matview::test {
+namespace {
+
+class IncrementalLocks : public incremental_test {
+ protected:
+  IncrementalLocks() {
+    db.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, g int NOT NULL, x int);"
+        "INSERT INTO t SELECT i, i % 3, i FROM generate_series(1, 9) i");
+  }
+
+  void make(view_kind kind) {
+    create_matview("v", "SELECT g, sum(x) AS s FROM t GROUP BY g", {.kind = kind});
+  }
+  /// Whether somebody waits for a lock on it, or soon will.
+  bool awaited(const std::string& relation) {
+    return eventually([&] {
+      return count(fmt::format("pg_locks WHERE NOT granted AND relation = '{}'::regclass",
+                               relation)) != "0";
+    });
+  }
+  /// The statement of one who comes later, and does not wait for longer than a moment.
+  void passes(const std::string& sql) {
+    session other(db.url());
+    other.execute("SET lock_timeout = '5s'; " + sql);
+  }
+
+  struct operation {
+    const char* name;
+    view_kind of;
+    std::function<asio::awaitable<void>()> run;
+  };
+  template <class T>
+  static asio::awaitable<void> without_result(asio::awaitable<T> work) {
+    co_await std::move(work);
+  }
+  static std::vector<operation> all() {
+    return {{"drop of a native one", view_kind::native, [] { return adrop_matview("v", {}); }},
+            {"drop", view_kind::incremental, [] { return adrop_matview("v", {}); }},
+            {"to native", view_kind::incremental,
+             [] { return without_result(aconvert_matview("v", {.to = view_kind::native})); }},
+            {"to incremental", view_kind::native,
+             [] { return without_result(aconvert_matview("v", {})); }},
+            {"remake", view_kind::incremental,
+             [] { return without_result(arefresh_together({}, {})); }}};
+  }
+  /// Runs `one` while `reading` is open in a transaction, which goes on to read `then`.
+  void expect_reader_comes_through(const operation& one, const std::string& reading,
+                                   const std::string& then, const std::string& held_up_at) {
+    SCOPED_TRACE(std::string(one.name) + " behind a reader of " + reading);
+    make(one.of);
+    const bool remade = std::string(one.name) == "remake";
+    if (remade) db.execute("ALTER TABLE t ALTER g DROP NOT NULL");
+    session reader(db.url());
+    reader.execute("BEGIN; SELECT * FROM " + reading);
+    {
+      background running(one.run());
+      ASSERT_TRUE(awaited(held_up_at));
+      passes("SELECT * FROM " + held_up_at);
+      ASSERT_TRUE(awaited(held_up_at)) << "it tries again";
+      reader.execute("SELECT * FROM " + then);
+      reader.execute("COMMIT");
+      running.get();
+    }
+    if (exists("v")) drop_matview("v");
+    EXPECT_EQ(count("pg_trigger WHERE tgrelid = 't'::regclass"), "0");
+    if (remade) db.execute("ALTER TABLE t ALTER g SET NOT NULL");
+  }
+};
+
+TEST_F(IncrementalLocks, AReaderOfTheTableGoesOnToReadTheView) {
+  for (const operation& one : all()) {
+    const std::string name = one.name;
+    if (name != "drop" && name != "to native")
+      continue;  // The others ask for nothing of the table.
+    expect_reader_comes_through(one, "t", "v", "t");
+  }
+}
+
+TEST_F(IncrementalLocks, AReaderOfTheViewGoesOnToReadTheTable) {
+  for (const operation& one : all()) expect_reader_comes_through(one, "v", "t", "v");
+}
+
+TEST_F(IncrementalLocks, WritersPassACreationThatAnotherWriterHoldsUp) {
+  db.execute("CREATE TABLE second (id int PRIMARY KEY, y int)");
+  for (const std::string table : {"t", "second"}) {
+    SCOPED_TRACE(table);
+    session writer(db.url());
+    writer.execute("BEGIN; DELETE FROM " + table + " WHERE id = 1");
+    {
+      background running(acreate_matview("v",
+                                         "SELECT t.id, t.x, second.y FROM t JOIN second USING (id)",
+                                         {.kind = view_kind::incremental}));
+      ASSERT_TRUE(awaited(table));
+      passes("INSERT INTO t VALUES ((SELECT max(id) + 1 FROM t), 1, 1)");
+      passes("INSERT INTO second VALUES ((SELECT max(id) + 1 FROM t), 1)");
+      ASSERT_TRUE(awaited(table)) << "it tries again";
+      writer.execute("UPDATE t SET x = 0; UPDATE second SET y = 0; COMMIT");
+      running.get();
+    }
+    expect_right();
+    drop_matview("v");
+  }
+}
+
+TEST_F(IncrementalLocks, ALockTimeoutOfTheCallersCountsAsItIs) {
+  make(view_kind::incremental);
+  session reader(db.url());
+  reader.execute("BEGIN; SELECT * FROM t");
+  const interval soon = interval::parse("50 milliseconds");
+  const error dropped = failure_of([&] { drop_matview("v", {.lock_timeout = soon}); });
+  EXPECT_EQ(dropped.code(), errc::lock_timeout) << dropped.what();
+  const error converted = failure_of([&] {
+    static_cast<void>(convert_matview("v", {.to = view_kind::native, .lock_timeout = soon}));
+  });
+  EXPECT_EQ(converted.code(), errc::lock_timeout) << converted.what();
+  reader.execute("COMMIT");
+  db.execute("INSERT INTO t VALUES (100, 1, 1)");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental) << "nothing was taken away";
+}
+
+}  // namespace
+}  // namespace matview::test
