@@ -143,7 +143,7 @@ struct convert_options {
   bool accept_losses = false;
   /// As in create_options.
   std::optional<interval> statement_timeout = {};
-  /// As in create_options.
+  /// As in refresh_options: unset, it gives way to readers and writers.
   std::optional<interval> lock_timeout = {};
   /// Receives what is done.
   log_sink log = {};
@@ -157,7 +157,8 @@ struct convert_report {
 };
 
 /// Makes a native view incremental or the other way round, under the same name. Owner, grants,
-/// comment and indexes on plain columns are kept.
+/// comment, indexes on plain columns with their names and comments, CLUSTER, and what was set on
+/// columns (statistics target, n_distinct, storage, compression) are kept.
 /// @throws error  view_not_found; invalid_select if the query cannot be maintained;
 ///                dependents_exist, which names them: PostgreSQL does not let a relation change its
 ///                kind below a view; invalid_option with what would be lost, unless it is accepted;

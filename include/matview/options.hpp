@@ -42,7 +42,8 @@ struct create_options {
   /// Longest run of one statement, in the server; unset leaves the role's setting, zero disables
   /// it. Rounded up to whole milliseconds, at most 24 days.
   std::optional<interval> statement_timeout = {};
-  /// Longest wait for one lock, in the server; as above.
+  /// Longest wait for one lock, in the server; as above. Unset, the triggers of an incremental view
+  /// give way to writers of its tables, as a refresh does to readers; see refresh_options.
   std::optional<interval> lock_timeout = {};
   /// Receives NOTICEs and what is done.
   log_sink log = {};
@@ -143,7 +144,7 @@ struct drop_options {
   bool cascade = false;
   /// As in create_options.
   std::optional<interval> statement_timeout = {};
-  /// As in create_options.
+  /// As in refresh_options: unset, it gives way to readers of the view and of its tables.
   std::optional<interval> lock_timeout = {};
   /// Receives NOTICEs and what is done.
   log_sink log = {};

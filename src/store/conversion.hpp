@@ -18,6 +18,21 @@ struct relation_grant {
   bool grantable = false;  ///< WITH GRANT OPTION.
 };
 
+/// An index that another view can be given, and what it has beside its columns.
+struct relation_index {
+  index_definition definition;
+  std::string name;  ///< That it is to have there; empty: any.
+  std::string comment;
+  bool clustered = false;  ///< CLUSTER goes by it.
+};
+
+/// What ALTER ... ALTER COLUMN has set on a column.
+struct column_setting {
+  std::string column;  ///< As SQL takes it.
+  std::string sql;     ///< `SET STATISTICS 500`
+  std::string words;   ///< `statistics target 500`
+};
+
 /// What a view has beside its contents, as far as another one can be given it. Plain data.
 struct relation_traits {
   std::int64_t oid = 0;
@@ -28,15 +43,21 @@ struct relation_traits {
   std::string query;
   std::string comment;
   std::vector<relation_grant> grants;
-  std::vector<index_definition> indexes;  ///< Those that create_options can say.
-  std::vector<std::string> lost;          ///< What cannot be given to another one, as words.
-  std::vector<std::string> dependents;    ///< As PostgreSQL describes them.
+  std::vector<std::string> owner_lacks;  ///< Privileges that the owner has revoked from himself.
+  std::vector<relation_index> indexes;   ///< Those that create_options can say.
+  std::vector<column_setting> settings;
+  std::vector<std::string> lost;        ///< What cannot be given to another one, as words.
+  std::vector<std::string> dependents;  ///< As PostgreSQL describes them.
+  /// What its owner will not be able to do with an incremental one, as words; nothing is refused
+  /// for it.
+  std::string owner_loses;
 };
 
-/// The traits of the view of this name, quoted. Takes weak locks on what its query reads.
+/// The traits of the view `quoted`; `name`, unless it is empty, is what it is to be called again
+/// later. Takes weak locks on what its query reads.
 /// @throws error  view_not_found; server_error if the query of an incremental view is gone.
 asio::awaitable<relation_traits> read_traits(pg::connection& on, std::string quoted,
-                                             bool incremental);
+                                             std::string name, bool incremental);
 
 /// The oid of the relation of this name now, or 0. Takes no lock on it.
 asio::awaitable<std::int64_t> oid_of(pg::connection& on, std::string schema, std::string name);
@@ -44,9 +65,15 @@ asio::awaitable<std::int64_t> oid_of(pg::connection& on, std::string schema, std
 /// Takes the turn to convert this view until the transaction ends; false if somebody else has it.
 asio::awaitable<bool> take_turn(pg::connection& on, std::int64_t oid);
 
-/// Gives the relation `quoted`, which is this role's, the owner, grants and comment of another one,
-/// and takes back what default privileges have granted on it beyond those. What an incremental view
-/// reads is given to its owner with it: its readers read that with the owner's rights.
+/// Says of those `settings` that they are lost whose column the incremental view `quoted` does not
+/// store, but computes when it is read.
+asio::awaitable<void> lose_what_is_not_stored(pg::connection& on, std::string quoted,
+                                              relation_traits& traits);
+
+/// Gives the relation `quoted`, which is this role's and was made with the indexes of another one
+/// in their order, the owner, grants, comment and all the rest of that one, and takes back what
+/// default privileges have granted on it beyond those. What an incremental view reads is given to
+/// its owner with it: its readers read that with the owner's rights.
 asio::awaitable<void> give_traits(pg::connection& on, std::string quoted, bool incremental,
                                   const relation_traits& traits);
 

@@ -11,6 +11,7 @@
 #include <matview/incremental.hpp>
 #include <matview/views.hpp>
 
+#include <boost/algorithm/string/replace.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -39,7 +40,11 @@ convert_report lost_and_kept(const store::relation_traits& old) {
   if (!old.grants.empty()) out.kept.push_back(fmt::format("{} grants", old.grants.size()));
   if (!old.comment.empty()) out.kept.emplace_back("comment");
   if (!old.indexes.empty()) out.kept.push_back(fmt::format("{} indexes", old.indexes.size()));
+  if (!old.settings.empty()) {
+    out.kept.push_back(fmt::format("{} column settings", old.settings.size()));
+  }
   out.not_kept = old.lost;
+  if (!old.owner_loses.empty()) out.not_kept.push_back(old.owner_loses);
   return out;
 }
 
@@ -67,8 +72,11 @@ void check(const store::relation_traits& old, const store::relation& there,
 }
 
 create_options options_for(const store::relation_traits& old, const convert_options& options) {
+  std::vector<index_definition> indexes;
+  indexes.reserve(old.indexes.size());
+  for (const store::relation_index& index : old.indexes) indexes.push_back(index.definition);
   return {.database = options.database,
-          .indexes = old.indexes,
+          .indexes = std::move(indexes),
           .comment = old.comment,
           .statement_timeout = options.statement_timeout,
           .lock_timeout = options.lock_timeout,
@@ -86,8 +94,9 @@ error changed(const store::relation& there, std::string_view what) {
 // those are given to the new one last.
 void refuse_changes(const store::relation_traits& old, const store::relation_traits& now,
                     const store::relation& there) {
-  const auto same = [](const index_definition& a, const index_definition& b) {
-    return a.columns == b.columns && a.unique == b.unique;
+  const auto same = [](const store::relation_index& a, const store::relation_index& b) {
+    return a.definition.columns == b.definition.columns &&
+           a.definition.unique == b.definition.unique;
   };
   if (now.oid != old.oid) throw error(changed(there, "it was made anew"));
   if (now.query != old.query) throw error(changed(there, "its query or its columns"));
@@ -97,8 +106,9 @@ void refuse_changes(const store::relation_traits& old, const store::relation_tra
 }
 
 asio::awaitable<store::relation_traits> traits_of(pg::connection& on, std::string quoted,
-                                                  bool incremental) {
-  store::relation_traits out = co_await store::read_traits(on, std::move(quoted), incremental);
+                                                  std::string name, bool incremental) {
+  store::relation_traits out =
+      co_await store::read_traits(on, std::move(quoted), std::move(name), incremental);
   for (std::string& one : out.dependents) {
     std::string named = co_await store::named_by_users(on, std::string(one));
     one = std::move(named);
@@ -157,8 +167,13 @@ asio::awaitable<store::relation_traits> exchange(pg::transaction& in,
   }
   co_await in.run(fmt::format("ALTER {} {} RENAME TO {}", before, there.quoted, aside));
   co_await in.run(hardly_wait);
-  store::relation_traits now =
-      co_await traits_of(in.on(), fmt::format("{}.{}", schema, aside), there.incremental);
+  store::relation_traits now = co_await traits_of(in.on(), fmt::format("{}.{}", schema, aside),
+                                                  std::string(old.name), there.incremental);
+  for (std::string& one : now.dependents) boost::algorithm::replace_all(one, aside, old.name);
+  if (to_incremental) {
+    co_await store::lose_what_is_not_stored(
+        in.on(), fmt::format("{}.{}", schema, pg::quote_name(beside(old))), now);
+  }
   check(now, there, options);
   refuse_changes(old, now, there);
   co_await in.run(fmt::format("DROP {} {}.{}; ALTER {} {}.{} RENAME TO {}", before, schema, aside,
@@ -221,7 +236,7 @@ asio::awaitable<convert_report> convert_on(pg::connection& on, identifier name,
         {errc::permission_denied, "to convert it is for that role", {.sqlstate = "42501"}}));
   }
   const store::relation_traits old =
-      co_await traits_of(on, std::string(there->quoted), there->incremental);
+      co_await traits_of(on, std::string(there->quoted), std::string(), there->incremental);
   check(old, *there, options);
   const std::string fresh = old.schema + "." + beside(old);
   std::optional<refresh_report> made;

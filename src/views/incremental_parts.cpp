@@ -117,7 +117,8 @@ asio::awaitable<store::incremental_refresh> fill_new(pg::transaction& in, int id
 
 namespace {
 
-// What fails in `work` on an idle connection is logged, unless nothing more can run on it.
+// What fails in `work` is only logged; also a cancellation, which whoever comes next sees again:
+// what came before may be committed, and must not look as if it had not happened.
 template <class Work>
 asio::awaitable<void> or_say_so(pg::connection& on, log_level level, std::string_view said,
                                 Work work) {
@@ -128,7 +129,6 @@ asio::awaitable<void> or_say_so(pg::connection& on, log_level level, std::string
   } catch (const error& failed) {
     failure = failed;
   }
-  if (failure->code() == errc::cancelled) throw error(*failure);
   if (on.log()) on.log()(level, fmt::format("{}: {}", said, failure->what()));
 }
 
