@@ -171,7 +171,7 @@ asio::awaitable<error> explain(pg::connection& on, const attempt& tried, const e
       (state == "0A000" || state == "55000")) {
     co_return co_await concurrent_refusal(on, failed, *there);
   }
-  if (state == "21000" || state == "23505") {
+  if (state == "21000" || state == "23505" || (state == "23514" && there->incremental)) {
     co_return changed(failed, failed.code(), failed.what(),
                       "the view's query now yields rows that a unique index of the view forbids; "
                       "the view is as it was");

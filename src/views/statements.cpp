@@ -1,5 +1,6 @@
 #include "views/statements.hpp"
 
+#include "pg/conninfo.hpp"
 #include "store/catalog.hpp"
 #include "store/history.hpp"
 #include "store/incremental.hpp"
@@ -70,6 +71,22 @@ std::string checked_index::create_on(std::string_view quoted_view) const {
                      fmt::join(quoted, ", "));
 }
 
+namespace {
+
+// Who runs into it is told which columns were to be unique. A name that the server would cut could
+// be that of another one.
+std::string constraint_name(const std::vector<identifier>& columns) {
+  constexpr std::size_t longest = 63;
+  std::string out = "unique (";
+  for (const identifier& column : columns) {
+    out += (&column == &columns.front() ? "" : ", ") + column.name();
+  }
+  out += ")";
+  return out.size() > longest ? std::string() : fmt::format("CONSTRAINT {} ", pg::quote_name(out));
+}
+
+}  // namespace
+
 std::string checked_index::create_on_storage(std::string_view storage,
                                              const incremental::compiled_view& view) const {
   std::vector<std::string> stored;
@@ -86,8 +103,8 @@ std::string checked_index::create_on_storage(std::string_view storage,
                                 fmt::join(stored, ", "));
   // Copies of a row are counted, where an index does not see them. As the index they may have NULL.
   if (unique_ && !view.unique_rows) {
-    out += fmt::format("; ALTER TABLE {} ADD CHECK (__mv_n1 <= 1 OR {} IS NULL)", storage,
-                       fmt::join(stored, " IS NULL OR "));
+    out += fmt::format("; ALTER TABLE {} ADD {}CHECK (__mv_n1 <= 1 OR {} IS NULL)", storage,
+                       constraint_name(columns_), fmt::join(stored, " IS NULL OR "));
   }
   return out;
 }
@@ -167,9 +184,10 @@ std::string look_at(const identifier& view) {
       "AND l.pid <> pg_catalog.pg_backend_pid()), "
       "(SELECT coalesce(pg_catalog.sum(s.seq_scan + coalesce(s.idx_scan, 0)), 0) "
       "FROM pg_catalog.pg_stat_all_tables s WHERE s.relid = c.oid), c.xmin, {}, "
-      // The size is found under a lock that waits for a full refresh of the view.
+      // The size is found under a lock that waits for somebody else's full refresh of the view.
       "CASE WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.relation = c.oid "
-      "AND l.mode = 'AccessExclusiveLock') THEN pg_catalog.pg_total_relation_size("
+      "AND l.mode = 'AccessExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid()) THEN "
+      "pg_catalog.pg_total_relation_size("
       "CASE c.relkind WHEN 'v' THEN {} ELSE c.oid END) END, {} "
       "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
       "WHERE c.oid = pg_catalog.to_regclass('{}')",

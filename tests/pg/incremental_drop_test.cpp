@@ -87,6 +87,19 @@ TEST_F(IncrementalDrop, AnOrphanIsDiscardedWhenNothingStandsOnItAnyMore) {
   }
 }
 
+TEST_F(IncrementalDrop, TellsOnlyOfWhatIsTheUsers) {
+  std::string said;
+  const log_sink note = [&](log_level level, std::string_view line) {
+    if (level >= log_level::info) said += std::string(line) + '\n';
+  };
+  create("v", "SELECT id, g FROM t");
+  drop_matview("v", {.log = note});
+  create("v", "SELECT id, g FROM t");
+  static_cast<void>(convert_matview("v", {.to = view_kind::native, .log = note}));
+  static_cast<void>(convert_matview("v", {.log = note}));
+  EXPECT_EQ(said, "");
+}
+
 // ---- While it is refreshed
 
 TEST_F(IncrementalDrop, WaitsForTheRefreshThatRunsAndLeavesNothing) {

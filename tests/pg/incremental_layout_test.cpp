@@ -245,6 +245,27 @@ TEST_F(IncrementalLayout, AnotherRoleThatSwapsOrMakesAnewLeavesItToItsOwner) {
   EXPECT_EQ(parts(), "0");
 }
 
+TEST_F(IncrementalLayout, WhatAUniqueIndexForbidsIsToldInItsOwnersWords) {
+  db.execute("CREATE TABLE t (id int PRIMARY KEY, a int); INSERT INTO t VALUES (1, 1), (2, 2)");
+  const create_options unique_a{.indexes = {{.columns = {"a"}, .unique = true}},
+                                .kind = view_kind::incremental};
+  create_matview("counted", "SELECT a FROM t", unique_a);
+  create_matview("v", "SELECT id, a FROM t", unique_a);
+  db.execute("ALTER INDEX matview.storage_2_a_idx RENAME TO mine; INSERT INTO t VALUES (3, 1)");
+  const error twice = failure_of([] { return refresh_matview("counted"), 0; });
+  EXPECT_TRUE(contains(twice.what(), "\"unique (a)\"")) << twice.what();
+  EXPECT_TRUE(contains(twice.hint(), "a unique index of the view forbids")) << twice.hint();
+  const error swapped =
+      failure_of([] { return refresh_matview("v", {.mode = refresh_mode::swap}), 0; });
+  EXPECT_TRUE(contains(swapped.what(), "unique index \"mine\"")) << swapped.what();
+  db.execute("ALTER TABLE t DROP CONSTRAINT t_pkey");
+  const error remade = failure_of([] { return refresh_matview("v"), 0; });
+  EXPECT_TRUE(contains(remade.what(), "unique index \"mine\"")) << remade.what();
+  db.execute("DELETE FROM t WHERE id = 3");
+  refresh_matview("v");
+  expect_right("v");
+}
+
 TEST_F(IncrementalLayout, SeveralAtOnceAreMadeAnewTogether) {
   db.execute(
       "CREATE TABLE t (id int PRIMARY KEY, x int); INSERT INTO t SELECT i, i FROM "

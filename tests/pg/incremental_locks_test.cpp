@@ -114,6 +114,21 @@ TEST_F(IncrementalLocks, WritersPassACreationThatAnotherWriterHoldsUp) {
   }
 }
 
+// Who waits for less than deadlock_timeout, 1 s, is given way to by no worker of autovacuum.
+TEST_F(IncrementalLocks, SoonItWaitsLongEnoughForAutovacuumToGiveWay) {
+  session writer(db.url());
+  writer.execute("BEGIN; DELETE FROM t WHERE id = 1");
+  background running(acreate_matview("v", "SELECT id, x FROM t", {.kind = view_kind::incremental}));
+  EXPECT_TRUE(eventually([this] {
+    return count(
+               "pg_locks WHERE NOT granted AND relation = 't'::regclass AND "
+               "clock_timestamp() - waitstart > interval '1.05 seconds'") != "0";
+  }));
+  writer.execute("COMMIT");
+  running.get();
+  expect_right();
+}
+
 TEST_F(IncrementalLocks, ALockTimeoutOfTheCallersCountsAsItIs) {
   make(view_kind::incremental);
   session reader(db.url());

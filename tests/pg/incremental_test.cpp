@@ -274,6 +274,8 @@ TEST_F(Incremental, IsSwappedAndStaysWhatItWas) {
   const std::string storage = db.query_one("SELECT storage::oid FROM matview.incremental");
   const refresh_report done = refresh_matview("v", {.mode = refresh_mode::swap});
   EXPECT_EQ(done.mode, refresh_mode::swap) << done.reason;
+  EXPECT_GT(done.bytes, 0);
+  EXPECT_EQ(list_history({.view = "v", .limit = 1}).at(0).bytes_after, done.bytes);
   expect_right("v");
   EXPECT_EQ(db.query_one(looks), before);
   EXPECT_NE(db.query_one("SELECT storage::oid FROM matview.incremental"), storage);

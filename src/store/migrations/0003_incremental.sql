@@ -773,6 +773,7 @@ CREATE FUNCTION matview.copy_indexes(source regclass, target regclass, own boole
 DECLARE
   i record;
   part text;
+  duplicate text;
   names text[] := '{}';
 BEGIN
   FOR i IN SELECT c.relname AS name, pg_get_indexdef(x.indexrelid) AS definition,
@@ -784,9 +785,14 @@ BEGIN
   LOOP
     names := names || i.name::text;
     part := format('copy_%s_%s', target::oid, cardinality(names));
-    EXECUTE substring(i.definition FROM '^CREATE (?:UNIQUE )?INDEX ') || part || format(' ON %s', target)
-      || substring(i.definition FROM position(format(' ON %s USING ', source) IN i.definition)
-                                     + length(format(' ON %s', source)));
+    BEGIN
+      EXECUTE substring(i.definition FROM '^CREATE (?:UNIQUE )?INDEX ') || part || format(' ON %s', target)
+        || substring(i.definition FROM position(format(' ON %s USING ', source) IN i.definition)
+                                       + length(format(' ON %s', source)));
+    EXCEPTION WHEN unique_violation THEN
+      GET STACKED DIAGNOSTICS duplicate = PG_EXCEPTION_DETAIL;
+      RAISE EXCEPTION 'could not create unique index "%"', i.name USING ERRCODE = '23505', DETAIL = duplicate;
+    END;
     IF i.comment IS NOT NULL THEN
       EXECUTE format('COMMENT ON INDEX matview.%I IS %L', part, i.comment);
     END IF;
@@ -1483,9 +1489,10 @@ BEGIN
   indexes := matview.copy_indexes(o.storage, n.storage, false);
   -- Copies of a row are counted, where an index does not see them.
   IF n.program ->> 'unique_rows' = 'false' THEN
-    FOR index IN SELECT x.indexrelid FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indexrelid
-                  WHERE x.indrelid = n.storage AND x.indisunique AND c.relname <> format('storage_%s_own', made) LOOP
-      EXECUTE format('ALTER TABLE %s ADD CHECK (%s)', n.storage, matview.one_copy(index));
+    FOR i IN 1 .. cardinality(indexes) LOOP
+      index := format('matview.copy_%s_%s', n.storage::oid, i)::regclass;
+      CONTINUE WHEN NOT (SELECT x.indisunique FROM pg_index AS x WHERE x.indexrelid = index);
+      EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I CHECK (%s)', n.storage, indexes[i], matview.one_copy(index));
     END LOOP;
   END IF;
   -- Views on it find that their triggers are missing; until they are compiled anew they show what they hold.
