@@ -73,6 +73,7 @@ std::vector<pg::parameter> of_all(const std::vector<int>& ids) {
 
 std::vector<int> ids_in(const pg::result& found) {
   std::vector<int> out;
+  out.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) {
     out.push_back(static_cast<int>(found.integer(row, 0)));
   }

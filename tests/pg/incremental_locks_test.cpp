@@ -129,6 +129,19 @@ TEST_F(IncrementalLocks, SoonItWaitsLongEnoughForAutovacuumToGiveWay) {
   expect_right();
 }
 
+TEST_F(IncrementalLocks, ARefreshThatFillsAViewAnewHoldsUpNoOtherView) {
+  db.execute("CREATE TABLE second (id int PRIMARY KEY)");
+  make(view_kind::incremental);
+  session refresher(db.url());
+  refresher.execute("BEGIN; SELECT matview.refresh('v', 'full')");
+  const interval soon = interval::parse("100 milliseconds");
+  create_matview("other", "SELECT id FROM second",
+                 {.lock_timeout = soon, .kind = view_kind::incremental});
+  drop_matview("other", {.lock_timeout = soon});
+  refresher.execute("COMMIT");
+  expect_right();
+}
+
 TEST_F(IncrementalLocks, ALockTimeoutOfTheCallersCountsAsItIs) {
   make(view_kind::incremental);
   session reader(db.url());

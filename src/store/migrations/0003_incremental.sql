@@ -1057,11 +1057,16 @@ BEGIN
   fault := matview.capture_fault(v.id);
   -- Nobody can have read a log since the database was restored, so all that is in it is of no use, and can do harm:
   -- its xids will be those of other transactions one day.
-  FOR foreign_log IN UPDATE matview.change_log AS l SET origin = matview.origin()
-                      WHERE l.id = ANY (logs) AND l.origin IS DISTINCT FROM matview.origin() RETURNING l.id LOOP
-    EXECUTE format('DELETE FROM matview.log_%s', foreign_log);
-    DELETE FROM matview.mark AS m WHERE m.log = foreign_log;
-  END LOOP;
+  -- Asked before, as an UPDATE that finds nothing locks the table, too: whoever makes or drops another view would wait for
+  -- the end of this.
+  IF EXISTS (SELECT FROM matview.change_log AS l WHERE l.id = ANY (logs) AND l.origin IS DISTINCT FROM matview.origin())
+  THEN
+    FOR foreign_log IN UPDATE matview.change_log AS l SET origin = matview.origin()
+                        WHERE l.id = ANY (logs) AND l.origin IS DISTINCT FROM matview.origin() RETURNING l.id LOOP
+      EXECUTE format('DELETE FROM matview.log_%s', foreign_log);
+      DELETE FROM matview.mark AS m WHERE m.log = foreign_log;
+    END LOOP;
+  END IF;
   started := clock_timestamp();
   statement := CASE mode WHEN 'swap'
     THEN format(E'WITH\n/*watermark*/\nINSERT INTO %%s SELECT * FROM /*source*/matview.source_%s AS q', v.id)
