@@ -113,10 +113,6 @@ std::string value_from_state(const query_context& in, const node* call,
   return fmt::format("CASE WHEN s.__mv_c{0} > 0 THEN s.__mv_s{0} = s.__mv_c{0} END", i);
 }
 
-bool summable(const std::string& type_of_sum) {
-  return type_of_sum == "bigint" || type_of_sum == "numeric";
-}
-
 std::vector<const node*> averaged(const std::vector<node*>& calls) {
   std::vector<const node*> out;
   for (const node* call : calls) {

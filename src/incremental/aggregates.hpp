@@ -25,7 +25,7 @@ struct aggregate_state {
 };
 
 /// What keeps an aggregate from it: nothing if it can be updated. `state` then has what it needs.
-/// `why_not` is a sentence. The types of arguments are not known here: see summable().
+/// The types of arguments are not known here: sums of floating point are found out later.
 [[nodiscard]] std::optional<std::string> add_to_state(const query_context& in, const node* call,
                                                       aggregate_state& state);
 
@@ -33,12 +33,8 @@ struct aggregate_state {
 [[nodiscard]] std::string value_from_state(const query_context& in, const node* call,
                                            const aggregate_state& state);
 
-/// Whether sums of this type (that of sum()) can be updated: exactly, and with a state of the same
-/// type. Those of floating point cannot: (1e16 + 1) - 1e16 is 0.
-[[nodiscard]] bool summable(const std::string& type_of_sum);
-
-/// Whether some aggregate in `calls` divides its sum: avg. Its digits depend on the scale of the
-/// sum, which is that of the column only if the column has one.
+/// Those of `calls` that divide their sum: avg. Its digits depend on the scale of the sum, which is
+/// that of the column only if the column has one.
 [[nodiscard]] std::vector<const node*> averaged(const std::vector<node*>& calls);
 
 /// The aggregate's first argument, with its FILTER in it: NULL where the filter is not true.

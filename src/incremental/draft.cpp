@@ -66,7 +66,7 @@ std::string draft::read_changes(const std::vector<const relation*>& queries) {
   for (const relation* one : queries) all.push_back(print(statement_of(memory, *one)));
   out.max_tables = most_tables(in, queries);
   for (const relation* one : queries) {
-    for (piece& of_one : changed_rows(in, *one, 1, bits, logs, out.max_tables)) {
+    for (piece& of_one : changed_rows(in, *one, bits, logs, out.max_tables)) {
       out.pieces.push_back(std::move(of_one));
     }
   }

@@ -236,10 +236,8 @@ void key_graph::note_merged(const relation& join, const std::set<std::string>& l
     // USING of two types: which of them the column has, and how it is spelled, depends on the row.
     const bool columns = table_column(in_, a) != nullptr && table_column(in_, b) != nullptr;
     if (columns && !have_one_equality(in_, a, b)) continue;
-    const auto coalesce = [this](const node* one, const node* other) {
-      return parse_expression(in_.memory, "COALESCE(" + print(one) + ", " + print(other) + ")");
-    };
-    merged_.push_back({coalesce(own_a, own_b), coalesce(a, b), a, b, left, right});
+    merged_.push_back({make_coalesce(in_.memory, own_a, own_b), make_coalesce(in_.memory, a, b), a,
+                       b, left, right});
   }
 }
 

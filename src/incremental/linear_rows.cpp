@@ -180,7 +180,7 @@ std::vector<changed_set> changed_sets(const query_context& in,
 
 }  // namespace
 
-std::vector<piece> changed_rows(const query_context& in, const relation& query, int section,
+std::vector<piece> changed_rows(const query_context& in, const relation& query,
                                 const std::map<std::int64_t, int>& bits,
                                 const std::map<std::int64_t, int>& logs, int most) {
   std::vector<piece> out;
@@ -191,7 +191,7 @@ std::vector<piece> changed_rows(const query_context& in, const relation& query, 
   };
   // Gives the columns their types when nothing else does.
   out.push_back(
-      {section, 0,
+      {1, 0,
        fmt::format("SELECT * FROM ({}) AS none WHERE false", with_weight(query, "0::bigint"))});
   for (const changed_set& one : changed_sets(in, scans, bits, most)) {
     std::set<std::string> changed;
@@ -201,7 +201,7 @@ std::vector<piece> changed_rows(const query_context& in, const relation& query, 
     const bool minus = changed.size() % 2 == 0;
     const change rows = delta(in, logs, std::move(changed)).of(query);
     if (!rows) continue;
-    out.push_back({section, one.tables,
+    out.push_back({1, one.tables,
                    with_weight(*rows->rows, fmt::format("{}1::bigint * {}", minus ? "-" : "",
                                                         fmt::join(rows->weights, " * ")))});
   }

@@ -18,10 +18,10 @@ namespace matview::incremental {
 // old state is ever needed. A row's weight is the product of the weights (1 new, -1 old) of what it
 // was made from.
 
-/// Rows of `query`, a linear SELECT, with the weight w: a piece for each set A.
+/// Rows of `query`, a linear SELECT, with the weight w: a piece of section 1 for each set A.
 /// @param most  of changed tables, at most.
 [[nodiscard]] std::vector<piece> changed_rows(const query_context& in, const relation& query,
-                                              int section, const std::map<std::int64_t, int>& bits,
+                                              const std::map<std::int64_t, int>& bits,
                                               const std::map<std::int64_t, int>& logs, int most);
 
 /// How many tables may change at once so that the number of pieces stays small.

@@ -257,7 +257,6 @@ class resolver final {
         sub->alias->n_colnames = list.size();
         sub->alias->colnames = in_.array(list);
       }
-      out_.columns[unique] = names;
       add_item(to, written, unique, names);
     } else if (PgQuery__RangeFunction* function = range_function(item)) {
       function_item(function, to);
@@ -350,7 +349,6 @@ class resolver final {
     if (names.empty()) throw not_incremental(construct::table_function, "a function in FROM");
     const std::string unique = unique_alias(written);
     function->alias->aliasname = in_.text(unique);
-    out_.columns[unique] = names;
     add_item(to, written, unique, names);
   }
 
@@ -391,7 +389,8 @@ class resolver final {
       node* a = merged_column(left, name);
       node* b = merged_column(right, name);
       equal.push_back(make_equal(in_, a, b));
-      to.merged[name] = join->jointype == PG_QUERY__JOIN_TYPE__JOIN_FULL    ? coalesce(a, b)
+      to.merged[name] = join->jointype == PG_QUERY__JOIN_TYPE__JOIN_FULL
+                            ? make_coalesce(in_, copy(in_, a), copy(in_, b))
                         : join->jointype == PG_QUERY__JOIN_TYPE__JOIN_RIGHT ? copy(in_, b)
                                                                             : copy(in_, a);
     }
@@ -400,15 +399,6 @@ class resolver final {
       join->quals = make_and(in_, equal);
     else if (join->quals != nullptr)
       expression(join->quals, to);
-  }
-
-  node* coalesce(node* a, node* b) {
-    node* out = in_.make<node>(pg_query__node__init);
-    out->node_case = PG_QUERY__NODE__NODE_COALESCE_EXPR;
-    out->coalesce_expr = in_.make<PgQuery__CoalesceExpr>(pg_query__coalesce_expr__init);
-    out->coalesce_expr->n_args = 2;
-    out->coalesce_expr->args = in_.array({copy(in_, a), copy(in_, b)});
-    return out;
   }
 
   void expression(node*& tree, const scope& here) {
@@ -544,7 +534,7 @@ resolved_query resolve(arena& in, const store::query_facts& facts) {
   }
   out.sub_links = number_sub_links(out.tree, true);
   inliner(in, facts).run(out.tree, {}, 0);
-  out.output = resolver(in, facts, out).query(out.tree, nullptr);
+  resolver(in, facts, out).query(out.tree, nullptr);
   keep_parentheses(in, out.tree);
   for (const store::column_facts& column : facts.output) {
     if (column.name.starts_with("__mv")) {

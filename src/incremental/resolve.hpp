@@ -4,7 +4,6 @@
 
 #include "incremental/syntax.hpp"
 
-#include <map>
 #include <string>
 #include <vector>
 
@@ -24,8 +23,6 @@ struct resolved_query {
   select_statement* tree = nullptr;
   std::size_t sub_links = 0;  ///< In the query as it was given: SubLink.location is their number.
   std::vector<scan> scans;    ///< In the order in which they stand.
-  std::vector<std::string> output;                          ///< The names of the columns.
-  std::map<std::string, std::vector<std::string>> columns;  ///< Of each alias that is no table.
 
   [[nodiscard]] const scan* scan_of(const std::string& alias) const;
 };

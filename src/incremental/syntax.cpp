@@ -315,6 +315,14 @@ node* make_equal(arena& in, node* left, node* right) {
   return out;
 }
 
+node* make_coalesce(arena& in, node* left, node* right) {
+  node* out = empty_node(in, PG_QUERY__NODE__NODE_COALESCE_EXPR);
+  out->coalesce_expr = in.make<PgQuery__CoalesceExpr>(pg_query__coalesce_expr__init);
+  out->coalesce_expr->n_args = 2;
+  out->coalesce_expr->args = in.array({left, right});
+  return out;
+}
+
 node* make_and(arena& in, const std::vector<node*>& conditions) {
   if (conditions.empty()) return nullptr;
   if (conditions.size() == 1) return conditions.front();

@@ -110,6 +110,7 @@ template <class T>
 [[nodiscard]] node* make_column(arena& in, std::string_view alias, std::string_view column);
 [[nodiscard]] node* make_target(arena& in, node* value, std::string_view name);
 [[nodiscard]] node* make_equal(arena& in, node* left, node* right);
+[[nodiscard]] node* make_coalesce(arena& in, node* left, node* right);
 [[nodiscard]] node* make_and(arena& in, const std::vector<node*>& conditions);
 [[nodiscard]] PgQuery__Alias* make_alias(arena& in, std::string_view name);
 

@@ -98,7 +98,7 @@ std::vector<std::string> changes_of(const std::string& sql) {
   }
   const derived query(facts);
   std::vector<std::string> out;
-  for (const piece& one : changed_rows(query.in, query.whole(), 1, bits, logs, 4)) {
+  for (const piece& one : changed_rows(query.in, query.whole(), bits, logs, 4)) {
     if (one.mask != 0) out.push_back(one.sql);
   }
   return out;
