@@ -174,9 +174,6 @@ CREATE FUNCTION matview.fingerprint(view integer, depends matview.dependencies D
   SET quote_all_identifiers = off AS $$
 #variable_conflict use_variable
 DECLARE
-  functions oid[];
-  rules oid[];
-  enums oid[];
   bases oid[];
   members oid[];
   parents boolean;
@@ -191,9 +188,6 @@ BEGIN
       SELECT d.* INTO depends FROM matview.incremental AS i, matview.dependencies_of(i.definition) AS d WHERE i.id = view;
     END IF;
   END IF;
-  functions := depends.functions;
-  rules := depends.rules;
-  enums := depends.enums;
   SELECT array_agg(l.base::oid ORDER BY l.id),
          bool_or(k.relhassubclass), bool_or(k.relpersistence = 'u'),
          string_agg(a.touched, '|' ORDER BY l.id),
@@ -211,10 +205,10 @@ BEGIN
              (SELECT x.indkey::text || x.indimmediate || x.indisvalid FROM pg_index AS x
                WHERE x.indrelid = l.base AND x.indisprimary)), '|' ORDER BY l.id),
            (SELECT string_agg(concat_ws(',', p.oid, p.xmin, n.nspname), ';' ORDER BY p.oid)
-              FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE p.oid = ANY (functions)),
+              FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE p.oid = ANY (depends.functions)),
            CASE WHEN cardinality(depends.named) > 0 THEN matview.meanings(depends.named) END,
            (SELECT string_agg(r.oid || ',' || r.xmin, ';' ORDER BY r.oid) FROM pg_rewrite AS r
-             WHERE r.oid = ANY (rules))))
+             WHERE r.oid = ANY (depends.rules))))
     INTO bases, parents, unlogged, touched, structure
     FROM matview.capture AS c JOIN matview.change_log AS l ON l.id = c.log
     LEFT JOIN pg_class AS k ON k.oid = l.base
@@ -233,7 +227,7 @@ BEGIN
   END IF;
   SELECT concat_ws('|', touched, members::text,
            -- What was computed with an enum's labels before they were renamed is stored.
-           (SELECT string_agg(e.xmin::text, ';' ORDER BY e.oid) FROM pg_enum AS e WHERE e.enumtypid = ANY (enums)),
+           (SELECT string_agg(e.xmin::text, ';' ORDER BY e.oid) FROM pg_enum AS e WHERE e.enumtypid = ANY (depends.enums)),
            string_agg(concat_ws(',', t.oid, t.xmin, t.tgenabled), ';' ORDER BY t.oid))
     INTO state FROM pg_trigger AS t WHERE t.tgrelid = ANY (members) AND starts_with(t.tgname, 'matview_');
   -- After a crash an unlogged table is empty, and no trigger says so.
@@ -335,7 +329,8 @@ CREATE FUNCTION matview.capture_fault(view integer) RETURNS text LANGUAGE sql ST
     LEFT JOIN pg_trigger AS t ON t.tgrelid = f.relid AND t.tgname = e.name
    WHERE c.view = capture_fault.view
      AND (k.oid IS NULL OR e.name IS NOT NULL AND (
-       to_regclass(format('matview.log_%s', l.id)) IS NULL OR t.oid IS NULL OR t.tgfoid IS DISTINCT FROM to_regprocedure(format('matview.%I()', e.function))
+       to_regclass(format('matview.log_%s', l.id)) IS NULL OR t.oid IS NULL
+       OR t.tgfoid IS DISTINCT FROM to_regprocedure(format('matview.%I()', e.function))
        OR t.tgenabled <> e.mode AND (e.owned OR t.tgenabled <> 'A')))
   UNION ALL
   SELECT format('trigger %I of %s is not enabled as it has to be', t.tgname, t.tgrelid::regclass)
