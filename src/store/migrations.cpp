@@ -175,9 +175,10 @@ error explained(const error& failed, std::string_view role) {
     return with_hint(
         fmt::format("where the schema matview is there, its owner may run: GRANT USAGE ON SCHEMA "
                     "matview TO {0}; "
-                    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA matview TO {0}. "
-                    "To let {0} make "
-                    "it: GRANT CREATE ON DATABASE ... TO {0}",
+                    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA matview TO {0}; "
+                    "for incremental views also GRANT CREATE ON SCHEMA matview TO {0}; "
+                    "GRANT USAGE ON ALL SEQUENCES IN SCHEMA matview TO {0}. "
+                    "To let {0} make it: GRANT CREATE ON DATABASE ... TO {0}",
                     grantee));
   }
   if (means_no_schema(failed)) {

@@ -2,6 +2,7 @@
 #include "store/incremental.hpp"
 #include "views/incremental_parts.hpp"
 #include "views/incremental_session.hpp"
+#include "views/patience.hpp"
 #include "views/session.hpp"
 #include "views/statements.hpp"
 #include <matview/identifier.hpp>
@@ -9,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <utility>
@@ -58,10 +60,10 @@ asio::awaitable<verify_report> compare_in(pg::transaction& in, const incremental
 asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
                                          verify_options options) {
   const incremental_names view = co_await names_of(on, name);
-  const auto compare = [&](pg::transaction& in) -> asio::awaitable<verify_report> {
-    co_return co_await compare_in(in, view, options);
-  };
-  verify_report out = co_await pg::in_transaction(on, compare);
+  const auto compare = [&](pg::transaction& in) { return compare_in(in, view, options); };
+  // A refresh of it may come first.
+  const auto once = [&](int) { return pg::in_transaction(on, compare); };
+  verify_report out = co_await patiently(std::chrono::steady_clock::now() + all_waits, once);
   if (out.right() || !options.repair) co_return out;
   const auto repair = [&](pg::transaction& in) -> asio::awaitable<bool> {
     co_await in.run(

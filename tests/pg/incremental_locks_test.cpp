@@ -142,6 +142,18 @@ TEST_F(IncrementalLocks, ARefreshThatFillsAViewAnewHoldsUpNoOtherView) {
   expect_right();
 }
 
+TEST_F(IncrementalLocks, ARefreshThatComesBeforeAVerificationMakesItLookAgain) {
+  make(view_kind::incremental);
+  db.execute("UPDATE t SET x = x + 1");
+  session refresher(db.url());
+  refresher.execute("BEGIN; SELECT matview.refresh('v')");
+  background verifying(averify_matview("v"));
+  ASSERT_TRUE(eventually(
+      [&] { return count("pg_locks WHERE NOT granted AND locktype = 'transactionid'") != "0"; }));
+  refresher.execute("COMMIT");
+  EXPECT_TRUE(verifying.get().right());
+}
+
 TEST_F(IncrementalLocks, ALockTimeoutOfTheCallersCountsAsItIs) {
   make(view_kind::incremental);
   session reader(db.url());
