@@ -82,6 +82,13 @@ constexpr std::string_view begin_schema =
     "applied_by text NOT NULL DEFAULT session_user)";
 
 void check_recorded(const pg::result& recorded) {
+  if (recorded.rows() == 0) {
+    throw error(errc::server_error,
+                "the matview schema of this database has tables without their rows, as after a "
+                "dump without data (pg_dump --schema-only)",
+                {.hint = "DROP SCHEMA matview CASCADE removes it with all incremental views, which "
+                         "can then be created again"});
+  }
   for (int row = 0; row < recorded.rows(); ++row) {
     const std::int64_t number = recorded.integer(row, 0);
     if (number > newest_migration()) {

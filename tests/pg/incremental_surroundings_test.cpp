@@ -82,6 +82,17 @@ TEST_F(IncrementalSurroundings, ACompositeTypeIsAltered) {
   expect_right_after("ALTER TYPE pair ADD ATTRIBUTE d int");
 }
 
+// PostgreSQL lets it be altered where the view does not need it; then it is not captured either.
+TEST_F(IncrementalSurroundings, TheTypeOfAKeyIsAlteredUnderWriters) {
+  create("v", "SELECT g, sum(x) AS s FROM t GROUP BY g");
+  db.execute("ALTER TABLE t ALTER id TYPE bigint; INSERT INTO t VALUES (3000000000, 1, 1)");
+  refresh_matview("v");
+  expect_right();
+  change();
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  expect_right();
+}
+
 TEST_F(IncrementalSurroundings, ATextSearchConfigurationFindsOtherWords) {
   db.execute(
       "CREATE TEXT SEARCH CONFIGURATION words (COPY = simple); "
@@ -181,6 +192,22 @@ TEST_F(IncrementalSurroundings, WritersThatFailForWantOfARightAreFound) {
   db.execute("REVOKE USAGE ON SCHEMA matview FROM " + maker.name());
   EXPECT_TRUE(contains(db.query_one("SELECT matview.capture_fault(id) FROM matview.incremental"),
                        "GRANT USAGE ON SCHEMA matview TO " + maker.name()));
+}
+
+// As in a database that was restored from a dump without data.
+TEST_F(IncrementalSurroundings, ASchemaWithoutItsRowsIsToldWithTheWayOut) {
+  create("v", "SELECT id FROM t");
+  db.execute(
+      "DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(oid::regclass::text, ', ') FROM "
+      "pg_class WHERE relnamespace = 'matview'::regnamespace AND relkind = 'r'); END $$");
+  const error told = failure_of([] { static_cast<void>(create("w", "SELECT id FROM t")); });
+  EXPECT_TRUE(contains(told.what(), "tables without their rows")) << told.what();
+  EXPECT_TRUE(contains(told.hint(), "DROP SCHEMA matview CASCADE")) << told.hint();
+  db.execute("DROP SCHEMA matview CASCADE");
+  create("v", "SELECT id FROM t");
+  change();
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  expect_right();
 }
 
 // ---- Triggers, publications, indexes
