@@ -148,7 +148,7 @@ void report(const plan& what, findings& found) {
 
 void run(const plan& what) {
   mark_interruptions();
-  // As that which the goals were measured on (design, sections 3 and 6).
+  // As that which the goals were measured on.
   const server where({"shared_buffers = '2GB'"});
   use_server(where.conninfo(), 2);
   const auto on = connect(where.conninfo(), {"SET client_min_messages = warning"});

@@ -99,8 +99,9 @@ struct refresh_options {
   std::optional<interval> statement_timeout = {};
   /// Longest wait for one lock, in the server; zero waits for ever. A full refresh needs the view
   /// for itself, and whoever wants to read it meanwhile queues behind that wish. Unset, it
-  /// therefore gives way after a second and tries again later, for ten minutes at most; unless the
-  /// role has a lock_timeout of its own, which then counts for each try.
+  /// therefore gives way after 0.75 s (from the fourth try on, a little after deadlock_timeout, for
+  /// which autovacuum gives way) and tries again later, for ten minutes at most; unless the role
+  /// has a lock_timeout of its own, which then counts for each try.
   std::optional<interval> lock_timeout = {};
   /// Receives NOTICEs and what is done.
   log_sink log = {};

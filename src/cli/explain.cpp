@@ -153,8 +153,9 @@ std::string as_sql(const matview_explanation& told, const std::string& query) {
   std::string out = "-- ";
   const std::string text = for_people(told, query);
   for (std::size_t at = 0; at + 1 < text.size(); ++at) {
-    out += text[at];
-    if (text[at] == '\n') out += "-- ";
+    const bool ends_line = text[at] == '\n' || text[at] == '\r';  // So does a comment end.
+    out += ends_line ? '\n' : text[at];
+    if (ends_line) out += "-- ";
   }
   out += '\n';
   for (const incremental_statement& one : told.statements) {
@@ -178,25 +179,12 @@ std::string text_of(const matview_explanation& told, const std::string& query,
   return format == "tsv" ? rows_of(told) : for_people(told, query);
 }
 
-std::string chosen_format(const explain_arguments& given, const context& with) {
-  if (!given.format.empty()) return given.format;
-  switch (with.options.format) {
-    case output_format::json:
-      return "json";
-    case output_format::tsv:
-      return "tsv";
-    case output_format::table:
-      break;
-  }
-  return "text";
-}
-
 exit_code explain(const explain_arguments& given, const context& with) {
   const explain_options options{.database = with.options.database, .log = with.screen.log()};
   const std::string query = given.file.empty() ? given.sql : read_file(given.file, "one SELECT");
   matview_explanation told;
   run_interruptibly(with.screen, "explaining", explain_into(given, options, query, told));
-  write_result(text_of(told, query, chosen_format(given, with)));
+  write_result(text_of(told, query, chosen_format(given.format, with.options.format)));
   return exit_code::done;
 }
 

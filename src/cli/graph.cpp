@@ -122,19 +122,6 @@ std::string text_of(const view_graph& graph, const std::string& format) {
   return rows_of(graph, format == "tsv" ? output_format::tsv : output_format::table);
 }
 
-std::string chosen_format(const graph_arguments& given, const context& with) {
-  if (!given.format.empty()) return given.format;
-  switch (with.options.format) {
-    case output_format::json:
-      return "json";
-    case output_format::tsv:
-      return "tsv";
-    case output_format::table:
-      break;
-  }
-  return "table";
-}
-
 // Whether somebody has said of each view that is made with this function what it depends on.
 bool is_declared_for(const view_graph& graph, view_graph::index function) {
   const auto told = [&](view_graph::index view) {
@@ -173,7 +160,7 @@ exit_code graph(const graph_arguments& given, const context& with) {
   view_graph whole;
   run_interruptibly(with.screen, "reading the graph", read_into(options, whole));
   const view_graph shown = given.name.empty() ? whole : around(whole, given.name);
-  write_result(text_of(shown, chosen_format(given, with)));
+  write_result(text_of(shown, chosen_format(given.format, with.options.format)));
   if (shown.nodes().empty()) with.screen.note("no materialized views in this database");
   return tell_gaps(shown, with);
 }

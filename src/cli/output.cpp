@@ -51,6 +51,19 @@ std::string escaped_for_tsv(std::string_view cell) {
 
 }  // namespace
 
+std::string chosen_format(const std::string& own, output_format before) {
+  if (!own.empty()) return own;
+  switch (before) {
+    case output_format::json:
+      return "json";
+    case output_format::tsv:
+      return "tsv";
+    case output_format::table:
+      break;
+  }
+  return "table";
+}
+
 std::string on_one_line(std::string text) {
   std::replace_if(
       text.begin(), text.end(),

@@ -16,6 +16,10 @@
 
 namespace matview::cli {
 
+/// What a command's own --format says, or, where it says nothing, that before the command: `table`,
+/// `json` or `tsv`. Pure.
+[[nodiscard]] std::string chosen_format(const std::string& own, output_format before);
+
 /// A column of a table for people.
 struct column {
   std::string heading;

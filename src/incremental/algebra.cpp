@@ -5,6 +5,25 @@
 
 namespace matview::incremental {
 
+std::string_view keyword_of(const relation& of) {
+  switch (of.kind) {
+    case relation_kind::left_join:
+      return "LEFT JOIN";
+    case relation_kind::right_join:
+      return "RIGHT JOIN";
+    case relation_kind::full_join:
+      return "FULL JOIN";
+    case relation_kind::set_union:
+      return "UNION";
+    case relation_kind::intersection:
+      return "INTERSECT";
+    case relation_kind::difference:
+      return "EXCEPT";
+    default:
+      return of.condition == nullptr ? "CROSS JOIN" : "INNER JOIN";
+  }
+}
+
 bool is_join(const relation& of) {
   return of.kind == relation_kind::inner_join || of.kind == relation_kind::left_join ||
          of.kind == relation_kind::right_join || of.kind == relation_kind::full_join;

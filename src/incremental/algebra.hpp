@@ -112,6 +112,9 @@ struct select_parts {
 
 [[nodiscard]] select_parts parts_of(const relation& query);
 
+/// A join or set operation as SQL writes it: `LEFT JOIN`, `UNION`, without ALL.
+[[nodiscard]] std::string_view keyword_of(const relation& of);
+
 [[nodiscard]] bool is_join(const relation& of);
 [[nodiscard]] bool is_set_operation(const relation& of);
 

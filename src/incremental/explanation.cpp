@@ -34,9 +34,7 @@ void add_operations(const relation& query, texts& to) {
     if (parts.distinct != nullptr) add_once(to, "DISTINCT");
     return;
   }
-  std::string name = parts.from->kind == relation_kind::set_union      ? "UNION"
-                     : parts.from->kind == relation_kind::intersection ? "INTERSECT"
-                                                                       : "EXCEPT";
+  const std::string name(keyword_of(*parts.from));
   add_once(to, parts.from->all ? name + " ALL" : name);
   add_operations(*parts.from->input, to);
   add_operations(*parts.from->right, to);

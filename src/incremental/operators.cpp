@@ -12,32 +12,13 @@ namespace matview::incremental {
 
 namespace {
 
-std::string join_name(const relation& join) {
-  switch (join.kind) {
-    case relation_kind::left_join:
-      return "LEFT JOIN";
-    case relation_kind::right_join:
-      return "RIGHT JOIN";
-    case relation_kind::full_join:
-      return "FULL JOIN";
-    default:
-      return join.condition == nullptr ? "CROSS JOIN" : "INNER JOIN";
-  }
-}
-
-std::string set_operation_name(const relation& operation) {
-  const std::string_view name = operation.kind == relation_kind::set_union      ? "UNION"
-                                : operation.kind == relation_kind::intersection ? "INTERSECT"
-                                                                                : "EXCEPT";
-  return fmt::format("{}{}", name, operation.all ? " ALL" : "");
-}
-
 // As it is written, without what it goes over.
 std::string written(arena& memory, const relation& of) {
   if (is_join(of)) {
-    return join_name(of) + (of.condition == nullptr ? "" : " ON " + print(of.condition));
+    return std::string(keyword_of(of)) +
+           (of.condition == nullptr ? "" : " ON " + print(of.condition));
   }
-  if (is_set_operation(of)) return set_operation_name(of);
+  if (is_set_operation(of)) return fmt::format("{}{}", keyword_of(of), of.all ? " ALL" : "");
   if (of.kind == relation_kind::scan) {
     const store::table_facts& table = *of.table->table;
     return fmt::format("table {}.{}", table.schema, table.name) +
@@ -213,9 +194,12 @@ class explaining final {
 
   std::string why_keyed(const relation& it) const {
     switch (it.kind) {
-      case relation_kind::scan:
-        return fmt::format("the touched {} are found {}", how_.key,
-                           ways_.at(std::string(it.alias)));
+      case relation_kind::scan: {
+        const auto way = ways_.find(std::string(it.alias));
+        return way == ways_.end()
+                   ? std::string()
+                   : fmt::format("the touched {} are found {}", how_.key, way->second);
+      }
       case relation_kind::left_join:
       case relation_kind::right_join:
       case relation_kind::full_join:

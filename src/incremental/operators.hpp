@@ -13,9 +13,9 @@ namespace matview::incremental {
 
 /// The stage that has the rows of a query; see compile.hpp.
 enum class stage {
-  counted_rows,
-  kept_groups,
-  replaced_rows,
+  counted_rows,   ///< Each different row once, with counters.
+  kept_groups,    ///< A row of totals for each group.
+  replaced_rows,  ///< The rows as they are, by keys.
 };
 
 /// What a stage has decided.

@@ -50,11 +50,9 @@ std::optional<std::string> subquery_beside(const relation* of) {
 std::optional<std::string> nonlinear_from(const relation& item) {
   switch (item.kind) {
     case relation_kind::left_join:
-      return "LEFT JOIN";
     case relation_kind::right_join:
-      return "RIGHT JOIN";
     case relation_kind::full_join:
-      return "FULL JOIN";
+      return std::string(keyword_of(item));
     case relation_kind::inner_join:
       if (auto left = nonlinear_from(*item.input)) return left;
       if (auto right = nonlinear_from(*item.right)) return right;
@@ -99,10 +97,9 @@ std::optional<std::string> nonlinear_core(const relation& query) {
 std::optional<std::string> nonlinear_part(const relation& query) {
   const select_parts parts = parts_of(query);
   if (parts.limit != nullptr) return "LIMIT";
-  if (parts.from->kind == relation_kind::intersection) return "INTERSECT";
-  if (parts.from->kind == relation_kind::difference) return "EXCEPT";
-  if (parts.from->kind == relation_kind::set_union) {
-    if (!parts.from->all) return "UNION";
+  if (is_set_operation(*parts.from)) {
+    const bool linear = parts.from->kind == relation_kind::set_union && parts.from->all;
+    if (!linear) return std::string(keyword_of(*parts.from));
     auto left = nonlinear_part(*parts.from->input);
     return left ? left : nonlinear_part(*parts.from->right);
   }

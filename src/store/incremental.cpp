@@ -162,11 +162,17 @@ asio::awaitable<std::vector<int>> hold_for_the_end(pg::connection& on, std::stri
   std::vector<pg::parameter> values;
   values.emplace_back(std::move(quoted));
   values.emplace_back(above ? "true" : "false");
-  std::vector<pg::parameter> again = values;
-  pg::result found = co_await on.query(hold_sql, std::move(values));
-  // What it waited for may have made the view once more, with another row.
-  if (found.rows() == 0) found = co_await on.query(hold_sql, std::move(again));
-  co_return ids_in(found);
+  const auto hold = [&]() -> asio::awaitable<std::vector<int>> {
+    std::vector<pg::parameter> same = values;
+    co_return ids_in(co_await on.query(hold_sql, std::move(same)));
+  };
+  // What it waited for may have made a view once more, with another row.
+  std::vector<int> held = co_await hold();
+  for (;;) {
+    std::vector<int> now = co_await hold();
+    if (now == held) co_return held;
+    held = std::move(now);
+  }
 }
 
 asio::awaitable<void> release_tables(pg::connection& on, std::vector<int> ids) {
@@ -184,6 +190,8 @@ asio::awaitable<void> discard_orphans(pg::connection& on) {
   const pg::result found = co_await on.query(orphans_sql);
   const std::vector<int> ids = ids_in(found);
   if (ids.empty()) co_return;
+  std::vector<int> same = ids;
+  co_await release_tables(on, std::move(same));
   co_await on.query("SELECT matview.discard_all($1::pg_catalog.int4[])", of_all(ids));
 }
 

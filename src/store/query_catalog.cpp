@@ -279,10 +279,6 @@ column_facts column_at(const pg::result& from, int row, int name) {
           .fixed_size = from.boolean(row, name + 3)};
 }
 
-}  // namespace
-
-namespace {
-
 // With constants as every session reads them in the same way: '03/02/2024' is not what another
 // DateStyle takes it for. The settings are those of the transaction; what it does next may go by
 // them, so they are put back.

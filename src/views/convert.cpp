@@ -189,8 +189,6 @@ asio::awaitable<store::relation_traits> exchange_patiently(pg::connection& on,
                                                            const store::relation& there,
                                                            const convert_options& options) {
   const bool patient = !options.lock_timeout;
-  auto until = std::chrono::steady_clock::now();
-  if (patient) until += all_waits;
   const auto once = [&, patient](int tries) -> asio::awaitable<store::relation_traits> {
     std::string patience;
     if (patient) patience = give_way(tries);
@@ -199,7 +197,7 @@ asio::awaitable<store::relation_traits> exchange_patiently(pg::connection& on,
     };
     co_return co_await pg::in_transaction(on, work);  // A savepoint: the turn stays ours.
   };
-  co_return co_await patiently(until, once);
+  co_return co_await patiently(last_try(patient), once, 0);
 }
 
 // Whatever stands there was left by a conversion that was killed: the turn is ours.

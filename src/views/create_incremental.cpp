@@ -176,8 +176,6 @@ asio::awaitable<incremental_creation> create_incremental(pg::connection& on,
   };
   // Its triggers wait for all who write into its tables, and all further writers for them.
   const bool patient = !request.options.lock_timeout;
-  auto until = watch.began();
-  if (patient) until += all_waits;
   const auto once = [&, patient](int tries) -> asio::awaitable<bool> {
     std::string patience;
     if (patient) patience = give_way(tries) + "; ";
@@ -188,7 +186,7 @@ asio::awaitable<incremental_creation> create_incremental(pg::connection& on,
   };
   std::optional<error> failure;
   try {
-    co_await patiently(until, once);
+    co_await patiently(last_try(patient, watch.began()), once);
   } catch (const error& failed) {
     failure = failed;
   }

@@ -61,9 +61,8 @@ asio::awaitable<void> drop_cascading(pg::transaction& in, const std::string& quo
 }
 
 asio::awaitable<drop_result> drop_incremental(pg::transaction& in, std::string before,
-                                              const store::relation& there,
-                                              const drop_request& request, std::string patience) {
-  const bool cascade = request.options.cascade;
+                                              const store::relation& there, bool cascade,
+                                              std::string patience) {
   if (!in.nested()) before = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + before;
   co_await in.run(before + "SELECT");
   std::vector<int> ids =
@@ -87,7 +86,7 @@ asio::awaitable<drop_result> drop_in(pg::transaction& in, const std::string& pre
   const drop_options& options = request.options;
   const std::optional<store::relation> there = co_await store::find_relation(in.on(), request.view);
   if (there && there->incremental) {
-    co_return co_await drop_incremental(in, preamble, *there, request, std::move(patience));
+    co_return co_await drop_incremental(in, preamble, *there, options.cascade, std::move(patience));
   }
   if (!patience.empty()) patience += "; ";
   const auto results = co_await in.run(preamble + patience + oid_of(request.view) + "; " +
@@ -99,8 +98,6 @@ asio::awaitable<drop_result> drop_in(pg::transaction& in, const std::string& pre
 asio::awaitable<drop_result> drop_patiently(pg::connection& on, const drop_request& request) {
   const stopwatch watch;
   const bool patient = !request.options.lock_timeout && on.transaction_status() == PQTRANS_IDLE;
-  auto until = watch.began();
-  if (patient) until += all_waits;
   const auto once = [&, patient](int tries) -> asio::awaitable<drop_result> {
     std::string patience;
     if (patient) patience = give_way(tries);
@@ -110,7 +107,7 @@ asio::awaitable<drop_result> drop_patiently(pg::connection& on, const drop_reque
     const attempt tried{attempt::kind::drop, request.view, request.settings, watch.began()};
     co_return co_await attempted(on, tried, work);
   };
-  co_return co_await patiently(until, once);
+  co_return co_await patiently(last_try(patient, watch.began()), once);
 }
 
 asio::awaitable<bool> drop_on(pg::connection& on, const drop_request& request) {

@@ -143,7 +143,9 @@ asio::awaitable<void> discard_patiently(pg::connection& on, int id) {
     };
     return pg::in_transaction(on, work);
   };
-  co_await patiently(std::chrono::steady_clock::now() + all_waits, once);
+  // Whoever has cancelled waits for this; what is left is an orphan, which others discard.
+  constexpr std::chrono::seconds longest{10};
+  co_await patiently(std::chrono::steady_clock::now() + longest, once);
 }
 
 asio::awaitable<void> discard_or_say_so(pg::connection& on, int id) {
@@ -213,9 +215,7 @@ asio::awaitable<void> take_over_patiently(pg::transaction& in, int old, int made
       "SELECT pg_catalog.current_setting('matview.gives_way', true) = 'on', "
       "pg_catalog.set_config('idle_in_transaction_session_timeout', '0', true)");
   const bool patient = !gives_way.back().is_null(0, 0) && gives_way.back().boolean(0, 0);
-  auto until = std::chrono::steady_clock::now();
-  if (patient) until += all_waits;
-  co_await patiently(until, once);
+  co_await patiently(last_try(patient), once, 0);
 }
 
 asio::awaitable<void> remake(pg::connection& on, int old, const std::string& preamble) {

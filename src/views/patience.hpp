@@ -27,6 +27,13 @@ inline constexpr int outwaits_autovacuum = 3;
 /// How long it goes on trying.
 inline constexpr std::chrono::minutes all_waits{10};
 
+/// Until when it goes on: a caller who has said how long a lock may be waited for is told at once.
+[[nodiscard]] inline std::chrono::steady_clock::time_point last_try(
+    bool patient,
+    std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now()) noexcept {
+  return patient ? began + all_waits : began;
+}
+
 /// The pause after the `tries`-th try that was in vain, at least 1: short, since the lock is mostly
 /// free again soon; then longer and longer, up to 10 s. Pure.
 [[nodiscard]] constexpr std::chrono::milliseconds pause_after(int tries) noexcept {
@@ -43,16 +50,19 @@ inline constexpr int most_serialization_failures = 5;
 /// Whether the same again may succeed after `tries` in vain, at least 1, because somebody else was
 /// in the way: a lock that was not granted in time, a deadlock that the server broke, or a change
 /// that came in between. Pure.
-[[nodiscard]] inline bool others_were_in_the_way(const error& failed, int tries) noexcept {
+[[nodiscard]] inline bool others_were_in_the_way(
+    const error& failed, int tries, int most_failures = most_serialization_failures) noexcept {
   return failed.connection_usable() &&
          (failed.code() == errc::lock_timeout || failed.sqlstate() == "40P01" ||
-          (failed.sqlstate() == "40001" && tries < most_serialization_failures));
+          (failed.sqlstate() == "40001" && tries < most_failures));
 }
 
 /// Runs `work(tries)`, an awaitable, until it succeeds, fails for another reason than others being
 /// in the way, or `until` has passed. Honours cancellation between two tries.
+/// @param most_failures  0 where a change that came in between is not undone by trying again.
 template <class Work>
-auto patiently(std::chrono::steady_clock::time_point until, Work work)
+auto patiently(std::chrono::steady_clock::time_point until, Work work,
+               int most_failures = most_serialization_failures)
     -> decltype(work(std::declval<int>())) {
   for (int tries = 0;;) {
     std::optional<error> failure;
@@ -63,7 +73,7 @@ auto patiently(std::chrono::steady_clock::time_point until, Work work)
     }
     ++tries;
     const auto pause = pause_after(tries);
-    if (!others_were_in_the_way(*failure, tries) ||
+    if (!others_were_in_the_way(*failure, tries, most_failures) ||
         std::chrono::steady_clock::now() + pause >= until) {
       throw error(*failure);
     }

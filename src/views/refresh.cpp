@@ -183,10 +183,10 @@ asio::awaitable<refresh_report> refresh_patiently(pg::connection& on, const std:
     deadline = began + std::chrono::duration_cast<clock::duration>(
                            std::min(options.max_duration->to_duration(), longest));
   }
-  const clock::time_point until = patient ? std::min(began + all_waits, deadline) : began;
-  int last_try = 0;
+  const clock::time_point until = std::min(last_try(patient, began), deadline);
+  int tried = 0;
   const auto once = [&](int tries) -> asio::awaitable<refresh_report> {
-    last_try = tries;
+    tried = tries;
     refresh_options now = within(options, deadline);
     return refresh_recompiling(on, name, std::move(now), tries);
   };
@@ -198,7 +198,7 @@ asio::awaitable<refresh_report> refresh_patiently(pg::connection& on, const std:
   } catch (const error& failed) {
     failure = failed;
   }
-  co_await record_failure(on, name, options, *failure, last_try, began);
+  co_await record_failure(on, name, options, *failure, tried, began);
   throw error(*failure);
 }
 

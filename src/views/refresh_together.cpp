@@ -151,10 +151,8 @@ asio::awaitable<bool> make_ready(pg::connection& on, const std::string& quoted,
 
 asio::awaitable<void> make_ready_patiently(pg::connection& on, const std::string& quoted,
                                            const refresh_options& options) {
-  auto until = std::chrono::steady_clock::now();
-  if (!options.lock_timeout) until += all_waits;
   const auto once = [&](int attempts) { return make_ready(on, quoted, options, attempts); };
-  co_await patiently(until, once);
+  co_await patiently(last_try(!options.lock_timeout), once);
 }
 
 asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,

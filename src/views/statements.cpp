@@ -103,8 +103,11 @@ std::string checked_index::create_on_storage(std::string_view storage,
                                 fmt::join(stored, ", "));
   // Copies of a row are counted, where an index does not see them. As the index they may have NULL.
   if (unique_ && !view.unique_rows) {
-    out += fmt::format("; ALTER TABLE {} ADD {}CHECK (__mv_n1 <= 1 OR {} IS NULL)", storage,
-                       constraint_name(columns_), fmt::join(stored, " IS NULL OR "));
+    // Once for all indexes on these columns.
+    out += fmt::format(
+        "; DO $check$ BEGIN ALTER TABLE {} ADD {}CHECK (__mv_n1 <= 1 OR {} IS NULL); "
+        "EXCEPTION WHEN duplicate_object THEN NULL; END $check$",
+        storage, constraint_name(columns_), fmt::join(stored, " IS NULL OR "));
   }
   return out;
 }

@@ -63,7 +63,7 @@ asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
   const auto compare = [&](pg::transaction& in) { return compare_in(in, view, options); };
   // A refresh of it may come first.
   const auto once = [&](int) { return pg::in_transaction(on, compare); };
-  verify_report out = co_await patiently(std::chrono::steady_clock::now() + all_waits, once);
+  verify_report out = co_await patiently(last_try(true), once);
   if (out.right() || !options.repair) co_return out;
   const auto repair = [&](pg::transaction& in) -> asio::awaitable<bool> {
     co_await in.run(

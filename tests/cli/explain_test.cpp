@@ -89,7 +89,10 @@ TEST_F(incremental_cli, ExplainsOperatorByOperatorInEachFormat) {
   EXPECT_EQ(wrong.exit_code, 2);
   EXPECT_TRUE(contains(wrong.err, "\"xml\"")) << wrong.err;
   const std::string wide = "SELECT 'äöü\n' || '" + std::string(58, 'x') + "ää' AS c FROM t";
-  EXPECT_TRUE(contains(explain("text", wide).out, "...: of changed rows alone\n"));
+  const std::string told = explain("text", wide).out;
+  EXPECT_TRUE(contains(told, "\nL        SELECT 'äöü '::text || '" + std::string(45, 'x') +
+                                 "...: of changed rows alone\n"))
+      << told;
 }
 
 struct told_query {

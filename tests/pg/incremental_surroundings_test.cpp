@@ -164,15 +164,20 @@ TEST_F(IncrementalSurroundings, RowSecurityThatBeginsToHoldIsNotPassedBy) {
 
 TEST_F(IncrementalSurroundings, ALogThatWasDroppedIsMadeAnew) {
   create("v", "SELECT g, sum(x) AS s FROM t GROUP BY g");
+  create("other", "SELECT id, x FROM t WHERE x > 2");
   db.execute(
       "DROP TABLE matview.log_1; DROP FUNCTION matview.log_1_insert() CASCADE; "
       "DROP FUNCTION matview.log_1_update() CASCADE; DROP FUNCTION matview.log_1_delete() CASCADE");
   change();
-  refresh_matview("v");
-  expect_right();
+  for (const char* view : {"v", "other"}) {
+    refresh_matview(view);
+    expect_right(view);
+  }
   change();
-  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
-  expect_right();
+  for (const char* view : {"v", "other"}) {
+    EXPECT_EQ(refresh_matview(view).mode, refresh_mode::incremental) << view;
+    expect_right(view);
+  }
 }
 
 TEST_F(IncrementalSurroundings, WritersThatFailForWantOfARightAreFound) {
@@ -247,6 +252,27 @@ TEST_F(IncrementalSurroundings, APublicationOfAllTablesForbidsNothing) {
   refresh_matview("v");
   db.execute("SELECT matview.prune()");
   expect_right();
+}
+
+TEST_F(IncrementalSurroundings, TwoUniqueIndexesOnTheSameColumnsAreOneCheck) {
+  const index_definition once{.columns = {"g"}, .unique = true};
+  create_matview("v", "SELECT DISTINCT g FROM t",
+                 {.indexes = {once, once}, .kind = view_kind::incremental});
+  create_matview("copies", "SELECT x AS g FROM t",
+                 {.indexes = {once, once}, .kind = view_kind::incremental});
+  change();
+  refresh_matview("copies");
+  expect_right("copies");
+}
+
+// It has a CHECK of its own, which is no index of the view's.
+TEST_F(IncrementalSurroundings, ADomainThatForbidsAValueIsNotTakenForAnIndex) {
+  db.execute("CREATE DOMAIN small AS int CHECK (VALUE < 50)");
+  create("v", "SELECT id, x::small AS s FROM t");
+  change();
+  const error told = failure_of([] { refresh_matview("v"); });
+  EXPECT_TRUE(contains(told.what(), "small_check")) << told.what();
+  EXPECT_FALSE(contains(told.hint(), "unique index")) << told.hint();
 }
 
 TEST_F(IncrementalSurroundings, TotalsChangePlacesUnderAUniqueIndex) {

@@ -197,7 +197,8 @@ BEGIN
            string_agg(concat_ws(',', l.base::oid, k.relnamespace::regnamespace, k.relname, k.relkind, k.relrowsecurity,
              -- for whom it holds
              CASE WHEN k.relrowsecurity THEN (
-               SELECT concat_ws(' ', k.relowner, k.relforcerowsecurity, r.rolsuper, r.rolbypassrls)
+               SELECT concat_ws(' ', k.relforcerowsecurity, o.relowner, pg_has_role(o.relowner, k.relowner, 'USAGE'),
+                        r.rolsuper, r.rolbypassrls)
                  FROM matview.incremental AS i JOIN pg_class AS o ON o.oid = i.view JOIN pg_roles AS r ON r.oid = o.relowner
                 WHERE i.id = view) END,
              k.relpersistence, EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = l.base),
@@ -317,7 +318,7 @@ CREATE FUNCTION matview.capture_fault(view integer) RETURNS text LANGUAGE sql ST
               WHEN to_regclass(format('matview.log_%s', l.id)) IS NULL
               THEN format('the log of the changes of %s was dropped', f.relid::regclass)
               WHEN t.oid IS NULL THEN format('trigger %I of %s is missing', e.name, f.relid::regclass)
-              WHEN t.tgfoid <> to_regprocedure(format('matview.%I()', e.function))
+              WHEN t.tgfoid IS DISTINCT FROM to_regprocedure(format('matview.%I()', e.function))
               THEN format('trigger %I of %s is somebody else''s', t.tgname, f.relid::regclass)
               WHEN t.tgenabled = 'D' THEN format('trigger %I of %s is disabled', t.tgname, f.relid::regclass)
               ELSE format('trigger %I of %s is not enabled as it has to be', t.tgname, f.relid::regclass) END
@@ -365,6 +366,7 @@ DECLARE
   kind "char";
   by_row boolean;
   known matview.change_log;
+  others name[] := '{}';       -- what other views need of a log that was lost
   wanted name[];
   wrong text;
   fresh boolean := false;
@@ -412,6 +414,9 @@ BEGIN
   -- The log belongs to who made it first, and DROP OWNED takes it from all.
   IF to_regclass(format('matview.log_%s', known.id)) IS NULL THEN
     known.columns := '{}';
+    others := ARRAY(SELECT DISTINCT u.name FROM matview.capture AS c, unnest(c.columns) AS u (name)
+                      JOIN pg_attribute AS a ON a.attrelid = capture_changes.base AND a.attname = u.name
+                       AND a.attnum > 0 AND NOT a.attisdropped WHERE c.log = known.id);
     EXECUTE format('CREATE TABLE matview.log_%s (__mv_xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
       __mv_w smallint NOT NULL)
       WITH (fillfactor = 100, autovacuum_vacuum_scale_factor = 0.05)', known.id);
@@ -434,7 +439,7 @@ BEGIN
     known.columns := array_remove(known.columns, c.name);
     missing := concat_ws(', ', missing, format('DROP COLUMN %I', c.name));
   END LOOP;
-  wanted := known.columns || ARRAY(SELECT w FROM unnest(capture_changes.columns) WITH ORDINALITY AS u (w, i)
+  wanted := known.columns || ARRAY(SELECT w FROM unnest(capture_changes.columns || others) WITH ORDINALITY AS u (w, i)
                                     WHERE w <> ALL (known.columns) GROUP BY w ORDER BY min(i));
   FOR c IN
     SELECT b.attname AS name, format_type(b.atttypid, b.atttypmod) AS type,
@@ -542,31 +547,6 @@ BEGIN
 END
 $$;
 
--- Dropping a function drops its triggers on all tables, also without ownership of those.
-CREATE FUNCTION matview.release_capture(view integer) RETURNS void LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
-#variable_conflict use_column
-DECLARE
-  unused integer;
-  f record;
-BEGIN
-  LOCK TABLE matview.change_log IN SHARE ROW EXCLUSIVE MODE;
-  DELETE FROM matview.capture AS c WHERE c.view = release_capture.view;
-  FOR unused IN SELECT l.id FROM matview.change_log AS l
-                 WHERE NOT EXISTS (SELECT FROM matview.capture AS c WHERE c.log = l.id) ORDER BY l.id
-  LOOP
-    FOR f IN SELECT p.oid::regprocedure AS name FROM pg_proc AS p
-              WHERE p.pronamespace = 'matview'::regnamespace AND p.pronargs = 0
-                AND p.proname ~ format('^log_%s_[a-z]+$', unused)
-    LOOP
-      EXECUTE format('DROP FUNCTION %s CASCADE', f.name);
-    END LOOP;
-    EXECUTE format('DROP TABLE IF EXISTS matview.log_%s', unused);
-    DELETE FROM matview.change_log AS l WHERE l.id = unused;
-  END LOOP;
-END
-$$;
-
 -- For a transaction that gives way (it has set matview.gives_way): it holds a lock now that others wait for, and may wait
 -- for a further one so long only that no deadlock of the two is ever found, which would end theirs.
 CREATE FUNCTION matview.hardly_wait() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -577,26 +557,57 @@ BEGIN
 END
 $$;
 
+-- Those of a log, with their functions: dropping a function drops its triggers on all tables, also without ownership of
+-- those.
+CREATE FUNCTION matview.drop_triggers(log integer) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
+DECLARE
+  name regprocedure;
+BEGIN
+  FOR name IN SELECT p.oid FROM pg_proc AS p
+               WHERE p.pronamespace = 'matview'::regnamespace AND p.pronargs = 0
+                 AND p.proname ~ format('^log_%s_[a-z]+$', drop_triggers.log) ORDER BY p.proname
+  LOOP
+    EXECUTE format('DROP FUNCTION %s CASCADE', name);
+    PERFORM matview.hardly_wait();
+  END LOOP;
+END
+$$;
+
+CREATE FUNCTION matview.release_capture(view integer) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
+#variable_conflict use_column
+DECLARE
+  unused integer;
+BEGIN
+  LOCK TABLE matview.change_log IN SHARE ROW EXCLUSIVE MODE;
+  DELETE FROM matview.capture AS c WHERE c.view = release_capture.view;
+  FOR unused IN SELECT l.id FROM matview.change_log AS l
+                 WHERE NOT EXISTS (SELECT FROM matview.capture AS c WHERE c.log = l.id) ORDER BY l.id
+  LOOP
+    PERFORM matview.drop_triggers(unused);
+    EXECUTE format('DROP TABLE IF EXISTS matview.log_%s', unused);
+    DELETE FROM matview.change_log AS l WHERE l.id = unused;
+  END LOOP;
+END
+$$;
+
 -- Takes the triggers off all tables that are captured for these views alone, as their discarding would do. To be done
 -- before any of their own relations is locked: a transaction that has read a table goes on to read the view on it more
 -- often than the other way round, and comes through if we wait for it without holding the view.
 CREATE FUNCTION matview.release_tables(views integer[]) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
 DECLARE
-  f record;
+  unused integer;
 BEGIN
   LOCK TABLE matview.change_log IN SHARE ROW EXCLUSIVE MODE;
-  FOR f IN
-    SELECT p.oid::regprocedure AS name
-      FROM matview.change_log AS l
-      JOIN pg_proc AS p ON p.pronamespace = 'matview'::regnamespace AND p.pronargs = 0
-       AND p.proname ~ format('^log_%s_[a-z]+$', l.id)
+  FOR unused IN
+    SELECT l.id FROM matview.change_log AS l
      WHERE NOT EXISTS (SELECT FROM matview.capture AS c WHERE c.log = l.id AND c.view <> ALL (views))
        AND NOT EXISTS (SELECT FROM matview.incremental AS i WHERE i.storage = l.base AND i.id = ANY (views))
-     ORDER BY l.id, p.proname
+     ORDER BY l.id
   LOOP
-    EXECUTE format('DROP FUNCTION %s CASCADE', f.name);
-    PERFORM matview.hardly_wait();
+    PERFORM matview.drop_triggers(unused);
   END LOOP;
 END
 $$;
@@ -737,7 +748,7 @@ $$;
 CREATE FUNCTION matview.need_unchanged(seen text, now_seen text, view regclass) RETURNS void
   LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF now_seen IS DISTINCT FROM seen THEN
+  IF now_seen <> seen THEN
     RAISE EXCEPTION 'a table of % was changed while it was refreshed', view
       USING ERRCODE = '40001', HINT = 'Try again.';
   END IF;
@@ -943,7 +954,7 @@ CREATE FUNCTION matview.apply_changes(v matview.incremental, logs integer[], con
 #variable_conflict use_column
 DECLARE
   most_bases constant integer := coalesce((v.program ->> 'max_bases')::integer, 4);
-  few constant bigint := 4000;  -- rows for which planning is a good part of the time
+  few constant bigint := 4096;  -- rows for which planning is a good part of the time
   looked_up constant text := format('(SELECT i.%%I FROM matview.incremental AS i WHERE i.id = %s)', v.id);
   mask integer;                 -- of those that have changed
   rooms bigint[];
@@ -963,13 +974,15 @@ BEGIN
   FOR attempt IN 1 .. 10 LOOP
     -- Up to 12, 16, 24, 32, 48 and so on while they are few, so that a plan fits for the next time.
     SELECT sum(r.n), bit_or(CASE WHEN r.n > 0 THEN 1 << (r.place::integer - 1) ELSE 0 END),
-           array_agg(CASE WHEN r.room > few THEN r.room WHEN r.room <= r.power * 3 / 4 THEN r.power * 3 / 4 ELSE r.power END
-             ORDER BY r.place),
-           array_agg(pg_relation_size(format('matview.log_%s', r.log)::regclass) / 60 > 4 * r.room ORDER BY r.place)
+           array_agg(r.room ORDER BY r.place),
+           array_agg(r.n > 0 AND pg_relation_size(format('matview.log_%s', r.log)::regclass) / 60 > 4 * r.room
+             ORDER BY r.place)
       INTO log_rows, mask, rooms, by_index
-      FROM (SELECT u.*, (2 ^ ceil(ln(u.room) / ln(2.0::float8)))::bigint AS power
-              FROM (SELECT u.*, u.n + u.n / 8 + CASE attempt WHEN 1 THEN 10 ELSE 100 * attempt END AS room
-                      FROM unnest(logs, counts) WITH ORDINALITY AS u (log, n, place)) AS u) AS r;
+      FROM unnest(logs, counts) WITH ORDINALITY AS u (log, n, place),
+           LATERAL (SELECT u.n + u.n / 8 + CASE attempt WHEN 1 THEN 10 ELSE 100 * attempt END) AS a (room),
+           LATERAL (SELECT (2 ^ ceil(ln(a.room) / ln(2.0::float8)))::bigint) AS p (power),
+           LATERAL (SELECT u.log, u.n, u.place, CASE WHEN a.room > few THEN a.room WHEN a.room <= p.power * 3 / 4
+                      THEN p.power * 3 / 4 ELSE p.power END AS room) AS r;
     IF (SELECT count(*) FROM unnest(counts) AS n WHERE n > 0) > most_bases THEN
       because := format('%s tables have changed; by their changes it is refreshed when %s have',
         (SELECT count(*) FROM unnest(counts) AS n WHERE n > 0), most_bases);
@@ -1014,7 +1027,7 @@ BEGIN
         GET STACKED DIAGNOSTICS violated = CONSTRAINT_NAME;
         -- Groups are updated in place, one after the other: two may have the same total for a moment, of which an index
         -- of the user allows one. Or what the tables hold now is not allowed: then to fill it anew says so.
-        clashed := violated NOT LIKE E'%\\_own';
+        clashed := violated <> ALL (ARRAY[format('storage_%s_own', v.id), format('core_%s_own', v.id)]);
         because := format(CASE WHEN clashed THEN 'the changes cannot be applied one after the other: %s'
           ELSE 'its storage does not hold what its tables held: %s' END, SQLERRM);
         RETURN;
@@ -1299,7 +1312,8 @@ BEGIN
         SELECT o.because, o.recompile INTO because, recompile
           FROM matview.obstacle(v.id, v.fingerprint, seen, v.watermark, v.detached, logs, wish) AS o;
       ELSIF moved THEN
-        PERFORM matview.need_unchanged(seen, NULL, view);
+        RAISE EXCEPTION 'a table of % was changed while it was refreshed', view
+          USING ERRCODE = '40001', HINT = 'Try again.';
       END IF;
     END IF;
   END IF;
@@ -1416,14 +1430,15 @@ $$;
 CREATE FUNCTION matview.is_needed(view integer) RETURNS boolean LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
   WITH part AS (
-    SELECT c.oid, c.reltype FROM pg_class AS c WHERE c.relnamespace = 'matview'::regnamespace
+    SELECT c.oid, y.oid AS type FROM pg_class AS c
+      LEFT JOIN pg_type AS y ON y.oid = c.reltype OR y.typelem = c.reltype AND y.typelem <> 0 WHERE c.relnamespace = 'matview'::regnamespace
        AND c.relname ~ format('^(storage|core|source|core_source|definition|matview_new)_%s$', is_needed.view))
   SELECT EXISTS (
     SELECT FROM pg_depend AS d
       LEFT JOIN pg_rewrite AS w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
       LEFT JOIN pg_constraint AS k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
      WHERE d.deptype = 'n' AND (
-       d.refclassid = 'pg_type'::regclass AND d.refobjid IN (SELECT p.reltype FROM part AS p)
+       d.refclassid = 'pg_type'::regclass AND d.refobjid IN (SELECT p.type FROM part AS p)
        OR d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT p.oid FROM part AS p) AND (
          w.ev_class NOT IN (SELECT p.oid FROM part AS p) OR k.conrelid NOT IN (SELECT p.oid FROM part AS p)
          OR d.classid = 'pg_proc'::regclass)))
@@ -1448,13 +1463,19 @@ CREATE FUNCTION matview.discard_all(views integer[]) RETURNS integer[] LANGUAGE 
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   next integer;
+  needed integer[] := '{}';
 BEGIN
   LOOP
     SELECT v INTO next FROM unnest(views) AS v WHERE NOT matview.is_needed(v) LIMIT 1;
     EXIT WHEN NOT FOUND;
-    PERFORM matview.discard(next);
     views := array_remove(views, next);
+    BEGIN
+      PERFORM matview.discard(next);
+    EXCEPTION WHEN dependent_objects_still_exist THEN
+      needed := needed || next;  -- by something that is_needed() does not know
+    END;
   END LOOP;
+  views := views || needed;
   PERFORM matview.release_capture(c.view) FROM matview.capture AS c WHERE c.view = ANY (views) GROUP BY c.view;
   RETURN views;
 END
