@@ -50,6 +50,7 @@ enum class finding_kind {
   detached,                ///< Changes are not kept for an incremental view any more.
   growing_log,             ///< An incremental view that is not refreshed makes a log grow.
   leftovers,               ///< Parts of an incremental view that is not there, or not whole.
+  altered_view,            ///< An incremental view does not read its storage as it was made to.
   unused,                  ///< Nobody reads it and nothing depends on it.
 };
 

@@ -22,7 +22,7 @@ struct verify_arguments {
 asio::awaitable<void> verify_one(const std::string& name, const verify_options& options,
                                  const terminal& screen, table& into, bool& wrong) {
   const verify_report found = co_await averify_matview(name, options);
-  const std::string result = found.right() ? "right" : found.repaired ? "repaired" : "WRONG";
+  const std::string result = found.repaired ? "repaired" : found.right() ? "right" : "WRONG";
   const std::string missing = fmt::format("{}", found.missing);
   const std::string unexpected = fmt::format("{}", found.unexpected);
   into.add({found.view, result, missing, unexpected},

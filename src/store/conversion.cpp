@@ -344,13 +344,12 @@ asio::awaitable<relation_traits> read_traits(pg::connection& on, std::string quo
                       .lost = {},
                       .dependents = {},
                       .owner_loses = {}};
-  const std::string query_sql =
-      incremental
-          ? "SELECT pg_catalog.pg_get_viewdef(i.definition::pg_catalog.oid) FROM "
-            "matview.incremental i WHERE i.view::pg_catalog.oid = pg_catalog.to_regclass($1)"
-          : "SELECT pg_catalog.pg_get_viewdef(pg_catalog.to_regclass($1)::pg_catalog.oid)";
-  const pg::result query = co_await on.query(query_sql, one);
-  if (query.rows() == 0 || query.is_null(0, 0)) throw error(definition_gone(quoted));
+  const std::string_view definition =
+      incremental ? "(SELECT i.definition::pg_catalog.oid FROM matview.incremental i WHERE "
+                    "i.view::pg_catalog.oid = pg_catalog.to_regclass($1))"
+                  : "pg_catalog.to_regclass($1)::pg_catalog.oid";
+  const pg::result query = co_await on.query("SELECT " + view_text_sql(definition), one);
+  if (query.is_null(0, 0)) throw error(definition_gone(quoted));
   out.query = query.string(0, 0);
   out.grants = co_await read_grants(on, std::string(quoted));
   const pg::result lacks = co_await on.query(std::string(owner_lacks_sql), one);

@@ -44,6 +44,15 @@ constexpr const char* orphans_sql = R"(
                         AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE'))
    FOR UPDATE SKIP LOCKED)";
 
+// Of views that another role was the last to drop.
+constexpr const char* unused_logs_sql = R"(
+  SELECT matview.release_capture(NULL) WHERE EXISTS (
+    SELECT FROM matview.change_log l
+      LEFT JOIN pg_catalog.pg_class c ON c.relname = pg_catalog.format('log_%s', l.id)
+       AND c.relnamespace = 'matview'::pg_catalog.regnamespace
+     WHERE NOT EXISTS (SELECT FROM matview.capture k WHERE k.log = l.id)
+       AND (c.oid IS NULL OR pg_catalog.pg_has_role(c.relowner, 'USAGE'))))";
+
 // Those of others are theirs to discard.
 constexpr const char* hold_sql = R"(
   WITH RECURSIVE ending (id, storage) AS (
@@ -189,10 +198,12 @@ asio::awaitable<void> discard_all(pg::connection& on, std::vector<int> ids) {
 asio::awaitable<void> discard_orphans(pg::connection& on) {
   const pg::result found = co_await on.query(orphans_sql);
   const std::vector<int> ids = ids_in(found);
-  if (ids.empty()) co_return;
-  std::vector<int> same = ids;
-  co_await release_tables(on, std::move(same));
-  co_await on.query("SELECT matview.discard_all($1::pg_catalog.int4[])", of_all(ids));
+  if (!ids.empty()) {
+    std::vector<int> same = ids;
+    co_await release_tables(on, std::move(same));
+    co_await on.query("SELECT matview.discard_all($1::pg_catalog.int4[])", of_all(ids));
+  }
+  co_await on.query(unused_logs_sql);
 }
 
 asio::awaitable<std::vector<std::string>> without_definition(pg::connection& on) {
@@ -232,6 +243,26 @@ asio::awaitable<bool> is_captured(pg::connection& on, int id) {
       "WHERE id = $1::pg_catalog.int4",
       of(id));
   co_return found.rows() == 1 && found.boolean(0, 0);
+}
+
+asio::awaitable<bool> shows_storage(pg::connection& on, int id) {
+  const pg::result found = co_await on.query(
+      "SELECT EXISTS (SELECT FROM matview.incremental i JOIN pg_catalog.pg_rewrite r ON r.ev_class "
+      "= i.view JOIN pg_catalog.pg_depend d ON d.objid = r.oid AND d.refobjid = i.storage AND "
+      "d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND "
+      "d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass "
+      "WHERE i.id = $1::pg_catalog.int4)",
+      of(id));
+  co_return found.boolean(0, 0);
+}
+
+std::string view_text_sql(std::string_view oid) {
+  return fmt::format(
+      "(WITH alike AS MATERIALIZED (SELECT pg_catalog.set_config('DateStyle', 'ISO, YMD', true), "
+      "pg_catalog.set_config('IntervalStyle', 'postgres', true), "
+      "pg_catalog.set_config('extra_float_digits', '1', true)) "
+      "SELECT pg_catalog.pg_get_viewdef({}) FROM alike)",
+      oid);
 }
 
 error definition_gone(std::string_view quoted) {

@@ -70,7 +70,7 @@ asio::awaitable<void> discard_incremental(pg::connection& on, int id);
 
 /// Discards what views have left that were dropped without this library, or with CASCADE, or whose
 /// creation was cut off an hour ago or earlier. What something else still stands on is left to a
-/// later call, when nothing does.
+/// later call, when nothing does. With them go the logs of this role that no view reads.
 asio::awaitable<void> discard_orphans(pg::connection& on);
 
 /// The numbers of the incremental view of this name, quoted, and with `above` of all that are made
@@ -95,6 +95,13 @@ asio::awaitable<std::string> named_by_users(pg::connection& on, std::string text
 
 /// Whether all changes of its tables are captured since it was last filled.
 asio::awaitable<bool> is_captured(pg::connection& on, int id);
+
+/// Whether the view reads its storage, and has not been given another query.
+asio::awaitable<bool> shows_storage(pg::connection& on, int id);
+
+/// An SQL expression: the query of the view with this oid, an expression too, with constants as
+/// every session reads them in the same way. Its settings stay until the transaction ends. Pure.
+[[nodiscard]] std::string view_text_sql(std::string_view oid);
 
 /// A view whose query is gone cannot be refreshed, verified or converted any more.
 [[nodiscard]] error definition_gone(std::string_view quoted);

@@ -55,7 +55,15 @@ select i.id, c.oid::pg_catalog.int8,
          ::pg_catalog.int8,
        case when not pg_catalog.has_table_privilege(c.relowner, i.storage::pg_catalog.oid, 'SELECT')
             then pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner)) else '' end,
-       i.storage::pg_catalog.text
+       i.storage::pg_catalog.text,
+       exists (select from pg_catalog.pg_rewrite r
+                 join pg_catalog.pg_depend s on s.objid = r.oid
+                  and s.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+                  and s.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                where r.ev_class = c.oid and s.refobjid = i.storage::pg_catalog.oid),
+       exists (select from pg_catalog.unnest(c.reloptions) o (o)
+                where o.o in ('security_invoker=true', 'security_invoker=on',
+                              'security_invoker=yes', 'security_invoker=1'))
   from matview.incremental i
   left join pg_catalog.pg_class c on c.oid = i.view::pg_catalog.oid
   left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -113,6 +121,8 @@ incremental_state state_at(const pg::result& from, int row) {
   if (!from.is_null(row, 11)) out.since_refresh = std::chrono::seconds(from.integer(row, 11));
   out.shut_out = from.is_null(row, 12) ? "" : from.string(row, 12);
   out.storage = from.string(row, 13);
+  out.shows_storage = from.boolean(row, 14);
+  out.by_invoker = from.boolean(row, 15);
   return out;
 }
 

@@ -38,6 +38,8 @@ struct incremental_state {
   bool truncated = false;
   bool logs_unreadable = false;  ///< Of one at least.
   std::string storage = {};      ///< The table that it reads, for SQL.
+  bool shows_storage = true;     ///< False: somebody has given the view another query.
+  bool by_invoker = false;       ///< It reads with the rights of who reads it.
   std::string shut_out = {};     ///< Its owner, for SQL, if that role may not read the storage.
 };
 

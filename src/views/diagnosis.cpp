@@ -77,6 +77,10 @@ error permission(const attempt& tried, const error& failed,
   }
   if (!failed.hint().empty()) return failed;
   if (there && !there->parts_of_another.empty()) return store::parts_refused(*there, failed);
+  if (tried.what == kind::drop) {
+    return changed(failed, errc::permission_denied, failed.what(),
+                   "run as the owner of that, or as a member of that role");
+  }
   return changed(failed, errc::permission_denied, failed.what(),
                  tried.what == kind::create
                      ? "the role needs CREATE on the schema and SELECT on what the query reads"

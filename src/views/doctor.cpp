@@ -25,7 +25,7 @@ namespace {
 
 using kind_word = std::pair<finding_kind, std::string_view>;
 
-constexpr std::array<kind_word, 17> kind_words{{
+constexpr std::array<kind_word, 18> kind_words{{
     {finding_kind::not_populated, "not_populated"},
     {finding_kind::owner_cannot_refresh, "owner_cannot_refresh"},
     {finding_kind::no_right_to_refresh, "no_right_to_refresh"},
@@ -42,6 +42,7 @@ constexpr std::array<kind_word, 17> kind_words{{
     {finding_kind::detached, "detached"},
     {finding_kind::growing_log, "growing_log"},
     {finding_kind::leftovers, "leftovers"},
+    {finding_kind::altered_view, "altered_view"},
     {finding_kind::unused, "unused"},
 }};
 

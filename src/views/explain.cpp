@@ -116,12 +116,11 @@ asio::awaitable<matview_explanation> explain_view(pg::connection& on, store::rel
                               "{}::pg_catalog.regclass)",
                               text::sql_literal(there.quoted))
                         : text::sql_literal(there.quoted) + "::pg_catalog.regclass";
-  const auto found =
-      co_await on.run(fmt::format("SELECT pg_catalog.pg_get_viewdef({}::pg_catalog.oid), "
-                                  "n.nspname || '.' || c.relname FROM pg_catalog.pg_class c JOIN "
-                                  "pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-                                  "WHERE c.oid = {}::pg_catalog.regclass",
-                                  definition, text::sql_literal(there.quoted)));
+  const auto found = co_await on.run(fmt::format(
+      "SELECT {}, n.nspname || '.' || c.relname FROM pg_catalog.pg_class c JOIN "
+      "pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+      "WHERE c.oid = {}::pg_catalog.regclass",
+      store::view_text_sql(definition + "::pg_catalog.oid"), text::sql_literal(there.quoted)));
   if (found.back().is_null(0, 0)) throw error(store::definition_gone(there.quoted));
   const text::select_query query = text::select_query::parse(found.back().text(0, 0));
   matview_explanation out = co_await explain_text(on, query);

@@ -88,6 +88,19 @@ std::vector<finding> findings_of(const incremental_state& view) {
                    "next refresh by the role that made it mends it, too",
                    fmt::format("GRANT SELECT ON {} TO {};", view.storage, view.shut_out)});
   }
+  if (!view.shows_storage) {
+    out.push_back(
+        {severity::error, finding_kind::altered_view, view.quoted,
+         "it was given another query (CREATE OR REPLACE VIEW)",
+         "it shows what that query finds, and not what its refreshes keep up in " + view.storage +
+             "; matview verify --repair gives it back its own query, matview drop ends it",
+         ""});
+  } else if (view.by_invoker) {
+    out.push_back({severity::warning, finding_kind::altered_view, view.quoted,
+                   "it reads with the rights of who reads it (security_invoker)",
+                   "whoever has no right to read " + view.storage + " is refused",
+                   fmt::format("ALTER VIEW {} RESET (security_invoker);", view.quoted)});
+  }
   if (!view.fault.empty()) {
     out.push_back({severity::warning, finding_kind::capture_incomplete, view.quoted,
                    fmt::format("changes of its tables are not captured completely: {}", view.fault),

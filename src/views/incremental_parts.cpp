@@ -244,7 +244,8 @@ asio::awaitable<void> remake(pg::connection& on, int old, const std::string& pre
 
 }  // namespace
 
-asio::awaitable<void> recompile(pg::connection& on, std::string quoted, std::string preamble) {
+asio::awaitable<void> recompile(pg::connection& on, std::string quoted, std::string preamble,
+                                views_of_others other) {
   preamble = "SET LOCAL application_name = 'matview recompile'; " + preamble;
   std::optional<int> id;
   const auto work = [&](pg::transaction& in) -> asio::awaitable<bool> {
@@ -252,9 +253,17 @@ asio::awaitable<void> recompile(pg::connection& on, std::string quoted, std::str
     id = co_await store::incremental_id(in.on(), std::string(quoted));
     if (!id)
       throw error(errc::view_not_found, fmt::format("{} is not an incremental view", quoted));
+    const bool shown = co_await store::shows_storage(in.on(), *id);
+    if (!shown && other == views_of_others::keep) {
+      throw error(errc::server_error,
+                  fmt::format("{} was given another query (CREATE OR REPLACE VIEW)", quoted),
+                  {.sqlstate = "55000",
+                   .hint = "matview verify --repair gives it back its own; or drop it, and create "
+                           "it with the new one"});
+    }
     const parts_made made = co_await make_parts(in, *id, parts_to_make::program);
     if (made.refusal) throw error(refused(*made.refusal, ""));
-    co_return made.fit;
+    co_return made.fit&& shown;
   };
   const bool fit = co_await pg::in_transaction(on, work);
   if (!fit) co_await remake(on, *id, preamble);

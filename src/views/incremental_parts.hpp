@@ -49,10 +49,19 @@ asio::awaitable<std::vector<int>> begin_the_end(pg::transaction& in, std::string
 /// fails is only logged, as the next call tries again. Does nothing inside a caller's transaction.
 asio::awaitable<void> tidy(pg::connection& on);
 
+/// What is done to a view that somebody has given another query.
+enum class views_of_others {
+  keep,     ///< Nothing: whoever has done so is told.
+  replace,  ///< It gets back its own.
+};
+
 /// Makes the program of a view anew, since its tables were changed, and all its parts if they do
 /// not fit it any more; in transactions of its own. It has to be filled then.
 /// `preamble`: what each of them has to set first, as SQL; with give_way() in it, the parts change
 /// places patiently.
-asio::awaitable<void> recompile(pg::connection& on, std::string quoted, std::string preamble);
+/// @throws error  permission_denied if this role may not capture a table; server_error if the view
+/// was given another query, which is kept.
+asio::awaitable<void> recompile(pg::connection& on, std::string quoted, std::string preamble,
+                                views_of_others other = views_of_others::keep);
 
 }  // namespace matview::views

@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -49,7 +50,11 @@ std::vector<incremental_names> in_order(std::vector<incremental_names> views) {
 // A program that does not fit any more.
 struct outdated {
   std::string view;
+  std::string reason;
 };
+
+// Why views were filled on the way, by the name that SQL takes.
+using reasons = std::map<std::string, std::string>;
 
 asio::awaitable<void> note(pg::connection& on, const incremental_names& view,
                            const refresh_options& options, const refresh_report& report,
@@ -76,7 +81,8 @@ asio::awaitable<void> note(pg::connection& on, const incremental_names& view,
 
 asio::awaitable<std::vector<refresh_report>> refresh_in(pg::transaction& in,
                                                         const std::vector<incremental_names>& views,
-                                                        const refresh_options& options) {
+                                                        const refresh_options& options,
+                                                        const reasons& filled) {
   std::set<std::string> bases;
   for (const incremental_names& view : views) bases.insert(view.bases.begin(), view.bases.end());
   std::vector<std::string> all(bases.begin(), bases.end());
@@ -89,11 +95,16 @@ asio::awaitable<std::vector<refresh_report>> refresh_in(pg::transaction& in,
     const stopwatch watch;
     const store::incremental_refresh done =
         co_await store::run_refresh(in.on(), std::string(view.quoted), std::string("auto"), true);
-    if (done.mode == "recompile") throw outdated{view.quoted};
+    if (done.mode == "recompile") throw outdated{view.quoted, done.reason};
     refresh_report report;
     report.view = view.shown;
     report.mode = mode_named(done.mode);
     report.reason = done.reason;
+    const auto before = filled.find(view.quoted);
+    if (before != filled.end() && report.mode == refresh_mode::none) {
+      report.mode = refresh_mode::full;
+      report.reason = before->second;
+    }
     report.incremental = true;
     const auto size = co_await in.run(
         fmt::format("SELECT pg_catalog.pg_total_relation_size('matview.storage_{}')", view.id));
@@ -167,6 +178,7 @@ asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
   const auto began = std::chrono::steady_clock::now();
   std::size_t failures = 0;
   std::size_t recompiled = 0;
+  reasons filled;
   for (;;) {
     // Anew each time: a view that was compiled anew may have other parts.
     std::vector<incremental_names> views;
@@ -175,7 +187,7 @@ asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
       views.push_back(std::move(view));
     }
     views = in_order(std::move(views));
-    const auto work = [&](pg::transaction& in) { return refresh_in(in, views, options); };
+    const auto work = [&](pg::transaction& in) { return refresh_in(in, views, options, filled); };
     std::string unfit;
     std::optional<error> failure;
     std::vector<refresh_report> reports;
@@ -183,6 +195,7 @@ asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
       reports = co_await pg::in_transaction(on, work);
     } catch (const outdated& one) {
       unfit = one.view;
+      filled[unfit] = one.reason;
     } catch (const error& failed) {
       failure = failed;
     }

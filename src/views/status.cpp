@@ -79,6 +79,9 @@ void judge_incremental(const status_case& from, view_status& to) {
   if (!state.has_definition) {
     return say(freshness::unknown, "its definition is gone, and it cannot be refreshed any more");
   }
+  if (!state.shows_storage) {
+    return say(freshness::unknown, "it was given another query (CREATE OR REPLACE VIEW)");
+  }
   if (!state.filled) return say(freshness::stale, "it was never filled");
   if (!state.detached.empty()) return say(freshness::stale, state.detached);
   if (state.truncated) return say(freshness::stale, "TRUNCATE of " + state.changed_in);

@@ -29,6 +29,11 @@ constexpr std::string_view difference = R"(
         UNION ALL (SELECT 'missing ' || m::text FROM missing AS m LIMIT {2})
         UNION ALL (SELECT 'unexpected ' || u::text FROM unexpected AS u LIMIT {2})) AS s)";
 
+// Its program does not fit its tables any more.
+struct outdated {
+  std::string reason;
+};
+
 // Applies what has not been applied yet and compares, all on the snapshot of the transaction.
 asio::awaitable<verify_report> compare_in(pg::transaction& in, const incremental_names& view,
                                           const verify_options& options) {
@@ -38,10 +43,7 @@ asio::awaitable<verify_report> compare_in(pg::transaction& in, const incremental
       co_await store::run_refresh(in.on(), std::string(view.quoted), std::string("auto"), true);
   verify_report out;
   out.view = view.shown;
-  if (applied.mode == "recompile") {
-    throw error(errc::server_error, "its tables were changed: " + applied.reason,
-                {.hint = "refresh it first, which makes it ready again"});
-  }
+  if (applied.mode == "recompile") throw outdated{applied.reason};
   // The query means what it meant when the view was made.
   const auto found = co_await in.run(fmt::format(
       "SELECT pg_catalog.set_config(s.key, s.value, true) FROM matview.incremental i, "
@@ -57,15 +59,16 @@ asio::awaitable<verify_report> compare_in(pg::transaction& in, const incremental
   co_return out;
 }
 
-asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
-                                         verify_options options) {
-  const incremental_names view = co_await names_of(on, name);
-  const auto compare = [&](pg::transaction& in) { return compare_in(in, view, options); };
-  // A refresh of it may come first.
-  const auto once = [&](int) { return pg::in_transaction(on, compare); };
-  verify_report out = co_await patiently(last_try(true), once);
-  if (out.right() || !options.repair) co_return out;
-  const auto repair = [&](pg::transaction& in) -> asio::awaitable<bool> {
+// A refresh of it may come first.
+asio::awaitable<verify_report> compare(pg::connection& on, const incremental_names& view,
+                                       const verify_options& options) {
+  const auto work = [&](pg::transaction& in) { return compare_in(in, view, options); };
+  const auto once = [&](int) { return pg::in_transaction(on, work); };
+  co_return co_await patiently(last_try(true), once);
+}
+
+asio::awaitable<bool> fill(pg::connection& on, const incremental_names& view) {
+  const auto work = [&](pg::transaction& in) -> asio::awaitable<bool> {
     co_await in.run(
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
         "SET LOCAL application_name = 'matview repair'");
@@ -73,13 +76,39 @@ asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
         co_await store::run_refresh(in.on(), std::string(view.quoted), std::string("full"));
     co_return made.mode == "full";
   };
-  out.repaired = co_await pg::in_transaction(on, repair);
-  // What was missed may be missed again: an owner can have more captured than who made the view.
-  const bool captured = co_await store::is_captured(on, view.id);
-  if (!out.repaired || !captured) {
-    co_await recompile(on, std::string(view.quoted), "");
-    out.repaired = co_await pg::in_transaction(on, repair);
+  co_return co_await pg::in_transaction(on, work);
+}
+
+// Whether it is what its query yields, and goes on to be that. What was missed may be missed again:
+// an owner can have more captured than who made the view.
+asio::awaitable<bool> is_whole(pg::connection& on, int id) {
+  const bool captured = co_await store::is_captured(on, id);
+  const bool shown = co_await store::shows_storage(on, id);
+  co_return captured&& shown;
+}
+
+asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
+                                         verify_options options) {
+  const incremental_names view = co_await names_of(on, name);
+  verify_report out;
+  std::optional<std::string> unfit;
+  try {
+    out = co_await compare(on, view, options);
+  } catch (const outdated& found) {
+    unfit = found.reason;
   }
+  if (unfit && !options.repair) {
+    throw error(errc::server_error, "its tables were changed: " + *unfit,
+                {.hint = "refresh it first, which makes it ready again; or use --repair"});
+  }
+  if (!options.repair || (!unfit && out.right())) co_return out;
+  if (!unfit) {
+    out.repaired = co_await fill(on, view);
+    const bool whole = co_await is_whole(on, view.id);
+    if (out.repaired && whole) co_return out;
+  }
+  co_await recompile(on, std::string(view.quoted), "", views_of_others::replace);
+  out.repaired = co_await fill(on, view);
   co_return out;
 }
 

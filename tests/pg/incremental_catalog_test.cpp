@@ -251,6 +251,38 @@ TEST_F(IncrementalCatalog, IsFoundWhereItsChangesAreNotAllCaptured) {
   EXPECT_EQ(db.query_one("SELECT sum(total) FROM v"), db.query_one("SELECT sum(id) FROM t"));
 }
 
+TEST_F(IncrementalCatalog, IsFoundWhereItDoesNotShowWhatIsKeptForIt) {
+  make_sums();
+  db.execute("CREATE OR REPLACE VIEW v AS SELECT 1 AS same, 2::bigint AS n, 3::bigint AS total");
+  const auto findings = found(finding_kind::altered_view);
+  ASSERT_EQ(findings.size(), 1U) << told(doctor());
+  EXPECT_EQ(findings[0].level, severity::error);
+  EXPECT_TRUE(contains(findings[0].what, "another query")) << findings[0].what;
+  EXPECT_EQ(of("v").fresh, freshness::unknown);
+  EXPECT_FALSE(verify_matview("v").right());
+  // What somebody has done is undone only by who asks for it.
+  db.execute("ALTER TABLE t DROP CONSTRAINT t_pkey; UPDATE t SET same = same + 1");
+  db.execute("ALTER TABLE t ALTER same SET NOT NULL");
+  const error refusal = failure_of([] { refresh_matview("v"); });
+  EXPECT_TRUE(contains(refusal.what(), "another query")) << refusal.what();
+  EXPECT_TRUE(contains(refusal.hint(), "verify --repair")) << refusal.hint();
+  EXPECT_TRUE(verify_matview("v", {.repair = true}).repaired);
+  EXPECT_TRUE(verify_matview("v").right());
+  EXPECT_EQ(told(doctor()), "");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::none);
+}
+
+TEST_F(IncrementalCatalog, IsFoundWhereItReadsWithTheRightsOfItsReaders) {
+  if (server_version() < 150000) GTEST_SKIP() << "security_invoker came with 15";
+  make_sums();
+  db.execute("ALTER VIEW v SET (security_invoker = true)");
+  const auto findings = found(finding_kind::altered_view);
+  ASSERT_EQ(findings.size(), 1U) << told(doctor());
+  EXPECT_EQ(findings[0].level, severity::warning);
+  mend(findings[0]);
+  EXPECT_EQ(told(doctor()), "");
+}
+
 TEST_F(IncrementalCatalog, IsFoundWhereChangesAreNotKeptForIt) {
   make_sums();
   EXPECT_EQ(told(found(finding_kind::detached)), "");

@@ -172,6 +172,52 @@ TEST_F(IncrementalFaults, ATableOfAnotherOwnerGoesOnBeingCaptured) {
   expect_right();
 }
 
+// The log of a table belongs to who made the first view on it.
+TEST_F(IncrementalFaults, TheLastViewOnALogOfAnotherRoleIsDropped) {
+  const test_role ann(db, "ann");
+  const test_role bob(db, "bob");
+  const test_role owner(db, "owner");
+  let_make_views(ann);
+  let_make_views(bob);
+  configure({{"default", db.url()}, {"ann", ann.url()}, {"bob", bob.url()}});
+  db.execute(fmt::format("ALTER TABLE r OWNER TO {0}; GRANT {0} TO {1}, {2}", owner.name(),
+                         ann.name(), bob.name()));
+  const auto captured = [this] {
+    return count("pg_trigger WHERE tgrelid = 'r'::regclass") + " triggers, " +
+           count("matview.change_log") + " logs";
+  };
+  for (const bool member : {true, false}) {
+    SCOPED_TRACE(member);
+    make("a", "SELECT id FROM r", "ann");
+    db.execute("GRANT SELECT, DELETE ON ALL TABLES IN SCHEMA matview TO " + bob.name());
+    make("b", "SELECT id FROM r WHERE id > 5", "bob");
+    const error more = failure_of([] { make("more", "SELECT id, x FROM r", "bob"); });
+    EXPECT_TRUE(contains(more.hint(), "Run as a member of " + ann.name())) << more.hint();
+    drop_matview("a", {.database = "ann"});
+    if (!member) {
+      db.execute(fmt::format("REVOKE {} FROM {}", owner.name(), bob.name()));
+      const error refusal = failure_of([] { drop_matview("b", {.database = "bob"}); });
+      EXPECT_EQ(refusal.code(), errc::permission_denied) << refusal.what();
+      EXPECT_TRUE(contains(refusal.hint(), ann.name())) << refusal.hint();
+      EXPECT_TRUE(exists("b"));
+      drop_matview("b");
+      EXPECT_EQ(captured(), "0 triggers, 0 logs");
+      continue;
+    }
+    drop_matview("b", {.database = "bob"});
+    EXPECT_EQ(captured(), "0 triggers, 1 logs") << "nobody writes into it";
+    make("b", "SELECT id FROM r", "bob");
+    db.execute("DELETE FROM r WHERE id = 7");
+    EXPECT_EQ(refresh_matview("b", {.database = "bob"}).mode, refresh_mode::incremental);
+    expect_right("b");
+    drop_matview("b", {.database = "bob"});
+    db.execute("GRANT SELECT, TRIGGER ON s TO " + ann.name());
+    make("other", "SELECT id FROM s", "ann");
+    EXPECT_EQ(captured(), "0 triggers, 1 logs") << "that of s";
+    drop_matview("other", {.database = "ann"});
+  }
+}
+
 // ---- Writers that fire no usual trigger
 
 TEST_F(IncrementalFaults, WritersOfSessionReplicationRoleAreCapturedForTheOwnerOfTheTable) {

@@ -132,6 +132,20 @@ TEST_F(IncrementalSurroundings, ConstantsAreReadAsTheyWereWritten) {
   expect_right();
 }
 
+TEST_F(IncrementalSurroundings, ConstantsAreKeptByAConversionUnderOtherSettings) {
+  db.execute("CREATE TABLE d (id int PRIMARY KEY, f float8)");
+  configure({{"default", db.url()},
+             {"other", db.url() + "&options=-c%20extra_float_digits%3D0%20-c%20DateStyle%3DSQL"}});
+  create_matview("v", "SELECT id, f + '0.30000000000000004'::float8 AS f FROM d",
+                 {.kind = view_kind::incremental});
+  for (const view_kind kind : {view_kind::native, view_kind::incremental}) {
+    static_cast<void>(convert_matview("v", {.database = "other", .to = kind}));
+    std::string told;
+    for (const incremental_statement& one : explain_matview("v").statements) told += one.sql;
+    EXPECT_TRUE(contains(told, "0.30000000000000004")) << told;
+  }
+}
+
 TEST_F(IncrementalSurroundings, ARefreshAsReplicaIsSeenByTheViewsAbove) {
   create("v1", "SELECT g, sum(x) AS s FROM t GROUP BY g");
   create("v", "SELECT count(*) AS n, sum(s) AS s FROM v1");
@@ -177,6 +191,37 @@ TEST_F(IncrementalSurroundings, ALogThatWasDroppedIsMadeAnew) {
   for (const char* view : {"v", "other"}) {
     EXPECT_EQ(refresh_matview(view).mode, refresh_mode::incremental) << view;
     expect_right(view);
+  }
+}
+
+// Else all who write into the table would fail, as its log has the old type.
+TEST_F(IncrementalSurroundings, AColumnThatOnlyADroppedViewReadMayBeAltered) {
+  db.execute(
+      "CREATE TYPE mood AS ENUM ('good', 'bad'); ALTER TABLE t ADD m mood; "
+      "CREATE TABLE p (id int PRIMARY KEY, x int, m mood) PARTITION BY RANGE (id); "
+      "CREATE TABLE p_all PARTITION OF p DEFAULT");
+  for (const std::string table : {"t", "p"}) {
+    SCOPED_TRACE(table);
+    const std::string both = "SELECT id, x, m FROM " + table;
+    create("both", both);
+    create("v", "SELECT id FROM " + table);
+    drop_matview("both");
+    const auto write = [&](const std::string& m) {
+      db.execute(fmt::format(
+          "INSERT INTO {0} (id, x, m) SELECT coalesce(max(id), 0) + 1, 1, '{1}' FROM {0}", table,
+          m));
+    };
+    db.execute("ALTER TABLE " + table + " ALTER m TYPE text");
+    write("neither");
+    EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+    expect_right();
+    create("both", both);
+    write("both");
+    for (const char* view : {"v", "both"}) {
+      EXPECT_EQ(refresh_matview(view).mode, refresh_mode::incremental) << view;
+      expect_right(view);
+      drop_matview(view);
+    }
   }
 }
 

@@ -357,6 +357,60 @@ CREATE FUNCTION matview.capture_fault(view integer) RETURNS text LANGUAGE sql ST
    LIMIT 1
 $$;
 
+-- The other role to which the functions of a log's triggers belong, if it is another.
+CREATE FUNCTION matview.writer_of(log integer) RETURNS regrole LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT p.proowner::regrole FROM pg_proc AS p
+   WHERE p.pronamespace = 'matview'::regnamespace AND p.pronargs = 0 AND p.proname ~ format('^log_%s_[a-z]+$', log)
+     AND NOT pg_has_role(p.proowner, 'USAGE') LIMIT 1
+$$;
+
+-- Makes the functions of a log's triggers, or makes them write other columns. by_row: see triggers().
+-- A name that is not a column of the table any more is found in "gone", so that renaming a column does not make its
+-- writers fail: they log NULL until the view is compiled anew. No operator and no function of a user is called here.
+CREATE FUNCTION matview.write_log(log integer, by_row boolean, columns name[]) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  writer constant regrole := matview.writer_of(log);
+  names constant text := (SELECT string_agg(quote_ident(u.name), ', ' ORDER BY u.place)
+                            FROM unnest(columns) WITH ORDINALITY AS u (name, place));
+  -- By the log's own column: the name of a type may change.
+  nulls constant text := (SELECT string_agg(format('(NULL::matview.log_%s).%I AS %2$I', log, u.name), ', ' ORDER BY u.place)
+                            FROM unnest(columns) WITH ORDINALITY AS u (name, place));
+  head constant text := format('INSERT INTO matview.log_%s (%s) SELECT ', log, concat_ws(', ', '__mv_w', names));
+  tail constant text := CASE WHEN names IS NULL THEN ' FROM %s' ELSE
+    format(', x.* FROM (SELECT %s) AS gone, LATERAL (SELECT %s FROM ', replace(nulls, '%', '%%'), replace(names, '%', '%%'))
+    || '%s) AS x' END;
+  of_row constant text := 'IF TG_OP <> ''INSERT'' THEN ' || head || '-1' || format(tail, '(SELECT OLD.*) AS o')
+    || '; END IF; IF TG_OP <> ''DELETE'' THEN ' || head || '1' || format(tail, '(SELECT NEW.*) AS n') || '; END IF;';
+  body record;
+BEGIN
+  IF writer IS NOT NULL THEN
+    RAISE EXCEPTION 'what is captured of % has to be changed, and belongs to %',
+      (SELECT l.base FROM matview.change_log AS l WHERE l.id = log), writer
+      USING ERRCODE = '42501', HINT = format('Run as a member of %s.', writer);
+  END IF;
+  FOR body IN
+    SELECT * FROM (VALUES
+      ('insert', head || '1' || format(tail, 'matview_new') || ';'),
+      ('delete', head || '-1' || format(tail, 'matview_old') || ';'),
+      -- One statement: for a single row, to start another costs as much as to run it.
+      ('update', head || '-1' || format(tail, 'matview_old') || ' UNION ALL SELECT 1' || format(tail, 'matview_new') || ';'),
+      ('truncate', format('INSERT INTO matview.mark (log, xid) VALUES (%s, pg_catalog.pg_current_xact_id());', log)),
+      ('row', of_row),
+      -- ALTER TABLE ... ENABLE TRIGGER ALL makes it fire together with the statement triggers.
+      ('replica',
+       'IF pg_catalog.current_setting(''session_replication_role'') <> ''replica'' THEN RETURN NULL; END IF; ' || of_row))
+      AS f (name, text)
+     WHERE f.name = 'truncate' OR (f.name = 'row') = by_row
+  LOOP
+    EXECUTE format('CREATE OR REPLACE FUNCTION matview.log_%s_%s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+      SET search_path = pg_catalog, pg_temp AS %L', log, body.name,
+      E'\n#variable_conflict use_column\nBEGIN ' || body.text || E' RETURN NULL; END\n');
+  END LOOP;
+END
+$$;
+
 -- Makes the log of a base table, or gives it more columns, and remembers that the view needs them. To be committed
 -- before the view is filled. Waits for all transactions that write into the table: whoever calls sets lock_timeout.
 CREATE FUNCTION matview.capture_changes(view integer, base regclass, columns name[]) RETURNS integer LANGUAGE plpgsql
@@ -366,17 +420,12 @@ DECLARE
   kind "char";
   by_row boolean;
   known matview.change_log;
-  others name[] := '{}';       -- what other views need of a log that was lost
-  wanted name[];
+  wanted name[];               -- by this view or others
   wrong text;
   fresh boolean := false;
   changed boolean := false;
   replace boolean := false;
   missing text;
-  names text;
-  nulls text;
-  head text;
-  tail text;
   member oid;
   t record;
   c record;
@@ -414,9 +463,6 @@ BEGIN
   -- The log belongs to who made it first, and DROP OWNED takes it from all.
   IF to_regclass(format('matview.log_%s', known.id)) IS NULL THEN
     known.columns := '{}';
-    others := ARRAY(SELECT DISTINCT u.name FROM matview.capture AS c, unnest(c.columns) AS u (name)
-                      JOIN pg_attribute AS a ON a.attrelid = capture_changes.base AND a.attname = u.name
-                       AND a.attnum > 0 AND NOT a.attisdropped WHERE c.log = known.id);
     EXECUTE format('CREATE TABLE matview.log_%s (__mv_xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
       __mv_w smallint NOT NULL)
       WITH (fillfactor = 100, autovacuum_vacuum_scale_factor = 0.05)', known.id);
@@ -439,8 +485,19 @@ BEGIN
     known.columns := array_remove(known.columns, c.name);
     missing := concat_ws(', ', missing, format('DROP COLUMN %I', c.name));
   END LOOP;
-  wanted := known.columns || ARRAY(SELECT w FROM unnest(capture_changes.columns || others) WITH ORDINALITY AS u (w, i)
-                                    WHERE w <> ALL (known.columns) GROUP BY w ORDER BY min(i));
+  -- Those that only a view needed that is dropped are not written any more (see release_capture()), unless it is for
+  -- another role to say so.
+  wanted := ARRAY(
+    SELECT n.name FROM (
+        SELECT u.name, 0, NULL::bigint FROM matview.capture AS c, unnest(c.columns) AS u (name)
+         WHERE c.log = known.id AND c.view <> capture_changes.view
+        UNION ALL SELECT u.name, 0, NULL FROM unnest(known.columns) AS u (name) WHERE matview.writer_of(known.id) IS NOT NULL
+        UNION ALL SELECT u.name, 1, u.place FROM unnest(capture_changes.columns) WITH ORDINALITY AS u (name, place))
+        AS n (name, rank, place)
+      JOIN pg_attribute AS a ON a.attrelid = capture_changes.base AND a.attname = n.name AND a.attnum > 0
+       AND NOT a.attisdropped
+     GROUP BY n.name
+     ORDER BY array_position(known.columns, n.name), min(n.rank), min(n.place), n.name);
   FOR c IN
     SELECT b.attname AS name, format_type(b.atttypid, b.atttypmod) AS type,
            (SELECT format(' COLLATE %I.%I', n.nspname, o.collname) FROM pg_collation AS o
@@ -448,11 +505,9 @@ BEGIN
       FROM unnest(wanted) WITH ORDINALITY AS u (w, i)
       JOIN pg_attribute AS b ON b.attrelid = capture_changes.base AND b.attname = u.w ORDER BY u.i
   LOOP
-    names := concat_ws(', ', names, quote_ident(c.name));
-    -- By the log's own column: the name of a type may change.
-    nulls := concat_ws(', ', nulls, format('(NULL::matview.log_%s).%I AS %2$I', known.id, c.name));
     IF c.name <> ALL (known.columns) THEN
-      missing := concat_ws(', ', missing, format('ADD COLUMN %I %s%s', c.name, c.type, c.collate));
+      missing := concat_ws(', ', missing, format('DROP COLUMN IF EXISTS %I', c.name),
+        format('ADD COLUMN %I %s%s', c.name, c.type, c.collate));
     END IF;
   END LOOP;
   changed := missing IS NOT NULL;
@@ -467,39 +522,9 @@ BEGIN
     END IF;
   END IF;
 
-  -- A name that is not a column of the table any more is found in "gone", so that renaming a column does not make its
-  -- writers fail: they log NULL until the view is compiled anew. No operator and no function of a user is called here.
-  IF fresh OR changed
+  IF fresh OR changed OR wanted <> known.columns
      OR to_regproc(format('matview.log_%s_%s', known.id, CASE WHEN by_row THEN 'row' ELSE 'update' END)) IS NULL THEN
-    head := format('INSERT INTO matview.log_%s (%s) SELECT ', known.id, concat_ws(', ', '__mv_w', names));
-    tail := CASE WHEN names IS NULL THEN ' FROM %s' ELSE
-      format(', x.* FROM (SELECT %s) AS gone, LATERAL (SELECT %s FROM ',
-        replace(nulls, '%', '%%'), replace(names, '%', '%%'))
-      || '%s) AS x' END;
-    FOR c IN
-      SELECT * FROM (VALUES
-        ('insert', head || '1' || format(tail, 'matview_new') || ';'),
-        ('delete', head || '-1' || format(tail, 'matview_old') || ';'),
-        -- One statement: for a single row, to start another costs as much as to run it.
-        ('update', head || '-1' || format(tail, 'matview_old') || ' UNION ALL SELECT 1' ||
-                   format(tail, 'matview_new') || ';'),
-        ('truncate',
-         format('INSERT INTO matview.mark (log, xid) VALUES (%s, pg_catalog.pg_current_xact_id());', known.id)),
-        ('row', 'IF TG_OP <> ''INSERT'' THEN ' || head || '-1' || format(tail, '(SELECT OLD.*) AS o') || '; END IF;' ||
-                'IF TG_OP <> ''DELETE'' THEN ' || head || '1' || format(tail, '(SELECT NEW.*) AS n') || '; END IF;'),
-        -- ALTER TABLE ... ENABLE TRIGGER ALL makes it fire together with the statement triggers.
-        ('replica',
-                'IF pg_catalog.current_setting(''session_replication_role'') <> ''replica'' THEN RETURN NULL; END IF;'
-                ||
-                'IF TG_OP <> ''INSERT'' THEN ' || head || '-1' || format(tail, '(SELECT OLD.*) AS o') || '; END IF;' ||
-                'IF TG_OP <> ''DELETE'' THEN ' || head || '1' || format(tail, '(SELECT NEW.*) AS n') || '; END IF;'))
-        AS f (name, body)
-       WHERE f.name = 'truncate' OR (f.name = 'row') = by_row
-    LOOP
-      EXECUTE format('CREATE OR REPLACE FUNCTION matview.log_%s_%s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-        SET search_path = pg_catalog, pg_temp AS %L', known.id, c.name,
-        E'\n#variable_conflict use_column\nBEGIN ' || c.body || E' RETURN NULL; END\n');
-    END LOOP;
+    PERFORM matview.write_log(known.id, by_row, wanted);
   END IF;
 
   FOR t IN SELECT g.name, g.relid FROM matview.stray_triggers(known.id) AS g LOOP
@@ -539,6 +564,8 @@ BEGIN
   -- Last, as from here on writers wait for this transaction even if they wrote into the table before it began.
   IF missing IS NOT NULL THEN
     EXECUTE format('ALTER TABLE matview.log_%s %s', known.id, missing);
+  END IF;
+  IF wanted <> known.columns OR missing IS NOT NULL THEN
     UPDATE matview.change_log AS l SET columns = wanted WHERE l.id = known.id;
   END IF;
   INSERT INTO matview.capture (view, log, columns) VALUES (capture_changes.view, known.id, capture_changes.columns)
@@ -562,30 +589,66 @@ $$;
 CREATE FUNCTION matview.drop_triggers(log integer) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
 DECLARE
-  name regprocedure;
+  f record;
+  t record;
 BEGIN
-  FOR name IN SELECT p.oid FROM pg_proc AS p
-               WHERE p.pronamespace = 'matview'::regnamespace AND p.pronargs = 0
-                 AND p.proname ~ format('^log_%s_[a-z]+$', drop_triggers.log) ORDER BY p.proname
+  FOR f IN SELECT p.oid::regprocedure AS name, p.proowner::regrole AS owner, pg_has_role(p.proowner, 'USAGE') AS ours
+             FROM pg_proc AS p
+            WHERE p.pronamespace = 'matview'::regnamespace AND p.pronargs = 0
+              AND p.proname ~ format('^log_%s_[a-z]+$', drop_triggers.log) ORDER BY p.proname
   LOOP
-    EXECUTE format('DROP FUNCTION %s CASCADE', name);
-    PERFORM matview.hardly_wait();
+    IF f.ours THEN
+      EXECUTE format('DROP FUNCTION %s CASCADE', f.name);
+      PERFORM matview.hardly_wait();
+    END IF;
+    -- Whoever made the log first has its functions. That role may have no use for it any more.
+    FOR t IN SELECT g.tgname, g.tgrelid::regclass AS captured, pg_has_role(c.relowner, 'USAGE') AS ours
+               FROM pg_trigger AS g JOIN pg_class AS c ON c.oid = g.tgrelid
+              WHERE g.tgfoid = f.name::oid AND g.tgparentid = 0 ORDER BY g.tgrelid LOOP
+      IF NOT t.ours THEN
+        RAISE EXCEPTION 'nobody else needs the changes of % any more, and they are captured by functions of %', t.captured, f.owner
+          USING ERRCODE = '42501',
+          HINT = format('Run as a member of %s, or as the owner of %s.', f.owner, t.captured);
+      END IF;
+      EXECUTE format('DROP TRIGGER %I ON %s', t.tgname, t.captured);
+      PERFORM matview.hardly_wait();
+    END LOOP;
   END LOOP;
 END
 $$;
 
+-- Ends the capture for a view, and with the last view on it a log. Columns that only this view needed are not written any
+-- more: nothing would keep their types from being altered, which would make all writers fail. They stay in the log, where
+-- a writer may be half way, until they are needed once more.
 CREATE FUNCTION matview.release_capture(view integer) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
 #variable_conflict use_column
 DECLARE
+  logs integer[];
+  l record;
   unused integer;
 BEGIN
   LOCK TABLE matview.change_log IN SHARE ROW EXCLUSIVE MODE;
-  DELETE FROM matview.capture AS c WHERE c.view = release_capture.view;
+  WITH released AS (DELETE FROM matview.capture AS c WHERE c.view = release_capture.view RETURNING c.log)
+    SELECT array_agg(r.log) INTO logs FROM released AS r;
+  FOR l IN
+    SELECT l.id, n.needed, to_regproc(format('matview.log_%s_row', l.id)) IS NOT NULL AS by_row
+      FROM matview.change_log AS l,
+      LATERAL (SELECT ARRAY(SELECT u.name FROM unnest(l.columns) WITH ORDINALITY AS u (name, place)
+                             WHERE EXISTS (SELECT FROM matview.capture AS c WHERE c.log = l.id AND u.name = ANY (c.columns))
+                             ORDER BY u.place)) AS n (needed)
+     WHERE l.id = ANY (logs) AND n.needed <> l.columns AND matview.writer_of(l.id) IS NULL AND EXISTS (SELECT FROM matview.capture AS c WHERE c.log = l.id)
+  LOOP
+    PERFORM matview.write_log(l.id, l.by_row, l.needed);
+    UPDATE matview.change_log AS m SET columns = l.needed WHERE m.id = l.id;
+  END LOOP;
   FOR unused IN SELECT l.id FROM matview.change_log AS l
                  WHERE NOT EXISTS (SELECT FROM matview.capture AS c WHERE c.log = l.id) ORDER BY l.id
   LOOP
     PERFORM matview.drop_triggers(unused);
+    -- That of another role stays until that makes or drops a view: nothing is written into it.
+    CONTINUE WHEN EXISTS (SELECT FROM pg_class AS c WHERE c.oid = to_regclass(format('matview.log_%s', unused))
+                             AND NOT pg_has_role(c.relowner, 'USAGE'));
     EXECUTE format('DROP TABLE IF EXISTS matview.log_%s', unused);
     DELETE FROM matview.change_log AS l WHERE l.id = unused;
   END LOOP;
