@@ -103,6 +103,8 @@ struct verify_options {
   int samples = 5;
   /// As in create_options.
   std::optional<interval> statement_timeout = {};
+  /// As in create_options.
+  std::optional<interval> lock_timeout = {};
   /// Receives what is done.
   log_sink log = {};
 };
@@ -176,8 +178,10 @@ struct convert_report {
 /// Refreshes several incremental views in one transaction on one snapshot, in the order in which
 /// they are made from each other; no name means all of them. Whoever reads them afterwards sees
 /// them as of the same moment.
+/// @param options  database, statement_timeout, lock_timeout, log, make_history and asked_by.
 /// @return a report each, in the order in which they were refreshed.
-/// @throws error  invalid_option if one of them is native; else as refresh_matview().
+/// @throws error  invalid_option if one of them is native, or if mode, concurrently, if_running,
+///                if_changed, max_age or max_duration is set; else as refresh_matview().
 [[nodiscard]] std::vector<refresh_report> refresh_together(const std::vector<std::string>& names,
                                                            const refresh_options& options = {});
 [[nodiscard]] boost::asio::awaitable<std::vector<refresh_report>> arefresh_together(

@@ -42,6 +42,7 @@ exit_code verify(const verify_arguments& given, const context& with) {
       .database = with.options.database,
       .repair = given.repair,
       .statement_timeout = optional_interval(given.timeouts.statement_timeout),
+      .lock_timeout = optional_interval(given.timeouts.lock_timeout),
       .log = with.screen.log()};
   bool wrong = false;
   const auto act = [&](const std::string& name, table& into) {

@@ -1,6 +1,7 @@
 #include "store/conversion.hpp"
 
 #include "pg/conninfo.hpp"
+#include "pg/transaction.hpp"
 #include "store/incremental.hpp"
 #include "text/quote.hpp"
 #include <matview/error.hpp>
@@ -8,6 +9,7 @@
 #include <boost/algorithm/string/replace.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <fmt/format.h>
 
@@ -45,9 +47,11 @@ constexpr std::string_view owner_lacks_sql = R"(
 // Of an incremental view the indexes stand on its storage; the one that its program needs is not
 // the user's. An index is plain if its definition ends after its columns: whatever else it has
 // (another method, order, operator class or collation, INCLUDE, WHERE, ...) would stand there. The
-// columns have to be the view's own ones, of names that an index_definition can hold.
+// columns have to be the view's own ones, of names that an index_definition can hold; $3 says what
+// stands for which in an index of the storage.
 // It keeps its name where that is free in the schema of the new one. One that the server has made
-// up of the table's name is made up of the view's, and nobody misses it.
+// up of the table's name is made up of the view's, and of the names of the view's columns, and
+// nobody misses it.
 constexpr std::string_view indexes_sql = R"(
   SELECT i.indisunique, k.names,
          CASE WHEN t.spcname <> pg_catalog.current_setting('default_tablespace')
@@ -67,20 +71,30 @@ constexpr std::string_view indexes_sql = R"(
     LEFT JOIN pg_catalog.pg_tablespace t ON t.oid = x.reltablespace
    CROSS JOIN pg_catalog.pg_get_indexdef(i.indexrelid) d(definition)
    CROSS JOIN LATERAL (
-     SELECT pg_catalog.to_json(pg_catalog.array_agg(a.attname ORDER BY p.place)) AS names,
-            ' USING btree (' || pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', '
-              ORDER BY p.place) || ')' AS plain,
-            pg_catalog.bool_and(a.attname ~ '^[A-Za-z_][A-Za-z0-9_]*$' AND EXISTS (
-              SELECT FROM pg_catalog.pg_attribute v
-               WHERE v.attrelid = c.oid AND v.attname = a.attname AND v.attnum > 0)) AS common
-       FROM pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY p(attnum, place)
-       JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = p.attnum) k
+     SELECT pg_catalog.to_json(pg_catalog.array_agg(y.name ORDER BY p.place)) AS names,
+            CASE WHEN pg_catalog.bool_and(y.name IS NOT NULL)
+                 THEN ' USING btree (' || pg_catalog.string_agg(p.key, ', ' ORDER BY p.place) || ')' END AS plain,
+            pg_catalog.bool_and(y.name ~ '^[A-Za-z_][A-Za-z0-9_]*$') AS common,
+            pg_catalog.bool_or(p.key <> pg_catalog.quote_ident(y.name)) AS computed,
+            pg_catalog.string_agg(y.name, '_' ORDER BY p.place) AS joined
+       FROM (SELECT place, pg_catalog.pg_get_indexdef(i.indexrelid, place, false) AS key
+               FROM pg_catalog.generate_series(1, i.indnkeyatts) place) p
+       LEFT JOIN LATERAL (
+         SELECT s.name FROM pg_catalog.json_to_recordset($3::pg_catalog.json)
+                              AS s(name pg_catalog.text, key pg_catalog.text)
+          WHERE c.relkind = 'v' AND s.key = p.key
+         UNION ALL
+         SELECT a.attname FROM pg_catalog.pg_attribute a
+          WHERE c.relkind <> 'v' AND a.attrelid = c.oid AND a.attnum = i.indkey[p.place - 1]
+         LIMIT 1) y ON true) k
    CROSS JOIN LATERAL (
      SELECT CASE c.relkind WHEN 'v' THEN s.relname::pg_catalog.text ELSE $2 END) b(name)
    CROSS JOIN LATERAL (
      SELECT pg_catalog.starts_with(x.relname, b.name || '_') AND x.relname ~ '_idx[0-9]*$') m(made_up)
    CROSS JOIN LATERAL (
-     SELECT CASE WHEN m.made_up
+     SELECT CASE WHEN m.made_up AND k.computed
+                 THEN pg_catalog.format('%s_%s_idx', $2, k.joined)
+                 WHEN m.made_up
                  THEN $2 || pg_catalog.substr(x.relname::pg_catalog.text, pg_catalog.length(b.name) + 1)
                  ELSE x.relname END,
             CASE c.relkind WHEN 'v' THEN c.relnamespace::pg_catalog.regnamespace::pg_catalog.text
@@ -188,6 +202,15 @@ constexpr std::string_view settings_sql = R"(
       WHERE a.attcompression <> '') k(sql, words)
    WHERE c.oid = pg_catalog.to_regclass($1)
    ORDER BY a.attnum, k.sql)";
+
+// An incremental view may have had its columns renamed, its definition not.
+constexpr std::string_view renamed_sql = R"(
+  SELECT d.attname, v.attname
+    FROM matview.incremental i
+    JOIN pg_catalog.pg_attribute v ON v.attrelid = i.view::pg_catalog.oid AND v.attnum > 0
+    JOIN pg_catalog.pg_attribute d ON d.attrelid = i.definition::pg_catalog.oid AND d.attnum = v.attnum
+   WHERE i.view::pg_catalog.oid = pg_catalog.to_regclass($1) AND d.attname <> v.attname
+   ORDER BY v.attnum)";
 
 constexpr std::string_view stored_columns_sql = R"(
   SELECT pg_catalog.quote_ident(a.attname)
@@ -323,7 +346,8 @@ asio::awaitable<std::string> giving_parts(pg::connection& on, std::string quoted
 }  // namespace
 
 asio::awaitable<relation_traits> read_traits(pg::connection& on, std::string quoted,
-                                             std::string name, bool incremental) {
+                                             std::string name, bool incremental,
+                                             const std::vector<stored_column>& stored) {
   std::vector<pg::parameter> one;
   one.emplace_back(quoted);
   const pg::result seen = co_await on.query(std::string(traits_sql), one);
@@ -343,7 +367,7 @@ asio::awaitable<relation_traits> read_traits(pg::connection& on, std::string quo
                       .settings = {},
                       .lost = {},
                       .dependents = {},
-                      .owner_loses = {}};
+                      .renamed = {}};
   const std::string_view definition =
       incremental ? "(SELECT i.definition::pg_catalog.oid FROM matview.incremental i WHERE "
                     "i.view::pg_catalog.oid = pg_catalog.to_regclass($1))"
@@ -356,6 +380,11 @@ asio::awaitable<relation_traits> read_traits(pg::connection& on, std::string quo
   out.owner_lacks = column_of(lacks, 0);
   std::vector<pg::parameter> named = one;
   named.emplace_back(name.empty() ? out.name : name);
+  boost::json::array keys;
+  for (const stored_column& column : stored) {
+    keys.push_back({{"name", column.name}, {"key", column.key}});
+  }
+  named.emplace_back(boost::json::serialize(keys));
   const pg::result indexes =
       co_await on.query(fmt::format(fmt::runtime(indexes_sql), storage_of), std::move(named));
   for (int row = 0; row < indexes.rows(); ++row) add_index(out, indexes, row);
@@ -373,13 +402,56 @@ asio::awaitable<relation_traits> read_traits(pg::connection& on, std::string quo
     const pg::result may =
         co_await on.query(std::string(may_refresh_sql), one_value(std::string(out.owner)));
     if (may.rows() == 1 && !may.boolean(0, 0)) {
-      out.owner_loses = fmt::format(
+      out.lost.push_back(fmt::format(
           "that {} may refresh it (GRANT USAGE ON SCHEMA matview, and SELECT, INSERT, UPDATE, "
           "DELETE ON ALL TABLES IN SCHEMA matview TO that role)",
-          out.owner);
+          out.owner));
+    }
+  }
+  if (incremental) {
+    const pg::result renamed = co_await on.query(std::string(renamed_sql), one);
+    for (int row = 0; row < renamed.rows(); ++row) {
+      out.renamed.push_back({.from = renamed.string(row, 0), .to = renamed.string(row, 1)});
     }
   }
   co_return out;
+}
+
+asio::awaitable<std::vector<stored_column>> read_keys(
+    pg::connection& on, int id, const std::map<std::string, std::string>& stored) {
+  co_await on.run(fmt::format("CREATE TEMPORARY TABLE matview_keys (LIKE matview.storage_{})", id));
+  std::vector<stored_column> out;
+  for (const auto& [name, expression] : stored) {
+    const auto index = [&](pg::transaction& in) -> asio::awaitable<std::string> {
+      const auto made = co_await in.run(fmt::format(
+          "CREATE INDEX matview_key ON pg_temp.matview_keys ({}); SELECT "
+          "pg_catalog.pg_get_indexdef('pg_temp.matview_key'::pg_catalog.regclass, 1, false); "
+          "DROP INDEX pg_temp.matview_key",
+          expression));
+      co_return made.at(1).string(0, 0);
+    };
+    try {
+      std::string key = co_await pg::in_transaction(on, index);
+      out.push_back({.name = name, .key = std::move(key)});
+    } catch (const error& failed) {
+      if (failed.sqlstate() != "42704") throw;  // A type without an order: nobody has indexed it.
+    }
+  }
+  co_return out;
+}
+
+asio::awaitable<void> rename_columns(pg::connection& on, std::string quoted,
+                                     std::vector<renamed_column> columns) {
+  // In two steps, as two may have changed their names with each other.
+  std::string first;
+  std::string second;
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    const std::string head = fmt::format("ALTER MATERIALIZED VIEW {} RENAME COLUMN ", quoted);
+    const std::string between = fmt::format("matview_renamed_{}", i);
+    first += fmt::format("{}{} TO {}; ", head, pg::quote_name(columns[i].from), between);
+    second += fmt::format("{}{} TO {}; ", head, between, pg::quote_name(columns[i].to));
+  }
+  if (!columns.empty()) co_await on.run(first + second);
 }
 
 asio::awaitable<std::int64_t> oid_of(pg::connection& on, std::string schema, std::string name) {

@@ -4,6 +4,7 @@
 #include <matview/options.hpp>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,18 @@ struct column_setting {
   std::string words;   ///< `statistics target 500`
 };
 
+/// What stands in an index on the storage of an incremental view for a column of its query.
+struct stored_column {
+  std::string name;
+  std::string key;  ///< As pg_get_indexdef() writes it.
+};
+
+/// A column of an incremental view that was given another name than it has in its query.
+struct renamed_column {
+  std::string from;
+  std::string to;
+};
+
 /// What a view has beside its contents, as far as another one can be given it. Plain data.
 struct relation_traits {
   std::int64_t oid = 0;
@@ -48,16 +61,27 @@ struct relation_traits {
   std::vector<column_setting> settings;
   std::vector<std::string> lost;        ///< What cannot be given to another one, as words.
   std::vector<std::string> dependents;  ///< As PostgreSQL describes them.
-  /// What its owner will not be able to do with an incremental one, as words; nothing is refused
-  /// for it.
-  std::string owner_loses;
+  std::vector<renamed_column> renamed;
 };
 
 /// The traits of the view `quoted`; `name`, unless it is empty, is what it is to be called again
-/// later. Takes weak locks on what its query reads.
+/// later. `stored`: of an incremental view, as read_keys() found it. Takes weak locks on what its
+/// query reads.
 /// @throws error  view_not_found; server_error if the query of an incremental view is gone.
 asio::awaitable<relation_traits> read_traits(pg::connection& on, std::string quoted,
-                                             std::string name, bool incremental);
+                                             std::string name, bool incremental,
+                                             const std::vector<stored_column>& stored);
+
+/// What stands for the columns of the incremental view with this number in indexes: `stored` has
+/// the expressions of which the storage computes them. Makes a temporary table, so it is for a
+/// transaction that is undone afterwards.
+/// @throws error  permission_denied if this role may make none.
+asio::awaitable<std::vector<stored_column>> read_keys(
+    pg::connection& on, int id, const std::map<std::string, std::string>& stored);
+
+/// Gives columns of the materialized view `quoted` these names, all at once.
+asio::awaitable<void> rename_columns(pg::connection& on, std::string quoted,
+                                     std::vector<renamed_column> columns);
 
 /// The oid of the relation of this name now, or 0. Takes no lock on it.
 asio::awaitable<std::int64_t> oid_of(pg::connection& on, std::string schema, std::string name);

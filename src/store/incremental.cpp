@@ -308,7 +308,7 @@ asio::awaitable<incremental_refresh> run_refresh(pg::connection& on, std::string
   values.emplace_back(locked ? "true" : "false");
   const pg::result done = co_await on.query(
       "SELECT mode, reason, coalesce(rows, 0), log_rows "
-      "FROM matview.refresh($1::pg_catalog.regclass, $2, $3::pg_catalog.bool)",
+      "FROM matview.refresh($1::pg_catalog.regclass, $2, $3::pg_catalog.bool, true)",
       std::move(values));
   incremental_refresh out{
       .mode = done.string(0, 0), .reason = done.string(0, 1), .rows = done.integer(0, 2)};

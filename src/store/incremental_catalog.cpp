@@ -30,7 +30,7 @@ select pg_catalog.count(*) filter (where relname = 'incremental') > 0,
        and not exists (select from pg_catalog.pg_proc p
                          join pg_catalog.pg_namespace n on n.oid = p.pronamespace
                         where n.nspname = 'matview'
-                          and p.proname in ('capture_fault', 'dependencies', 'family', 'fingerprint',
+                          and p.proname in ('barred_writer', 'capture_fault', 'dependencies', 'family', 'fingerprint',
                                             'origin', 'stray_triggers', 'triggers')
                           and not pg_catalog.has_function_privilege(p.oid, 'EXECUTE'))
   from (select c.relname, pg_catalog.has_schema_privilege(n.oid, 'USAGE')
@@ -63,7 +63,8 @@ select i.id, c.oid::pg_catalog.int8,
                 where r.ev_class = c.oid and s.refobjid = i.storage::pg_catalog.oid),
        exists (select from pg_catalog.unnest(c.reloptions) o (o)
                 where o.o in ('security_invoker=true', 'security_invoker=on',
-                              'security_invoker=yes', 'security_invoker=1'))
+                              'security_invoker=yes', 'security_invoker=1')),
+       coalesce(matview.barred_writer(i.id)::pg_catalog.text, '')
   from matview.incremental i
   left join pg_catalog.pg_class c on c.oid = i.view::pg_catalog.oid
   left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -123,6 +124,7 @@ incremental_state state_at(const pg::result& from, int row) {
   out.storage = from.string(row, 13);
   out.shows_storage = from.boolean(row, 14);
   out.by_invoker = from.boolean(row, 15);
+  out.barred_writer = from.string(row, 16);
   return out;
 }
 

@@ -3,7 +3,9 @@
 #include "store/catalog.hpp"
 #include "store/conversion.hpp"
 #include "store/incremental.hpp"
+#include "views/compilation.hpp"
 #include "views/incremental_parts.hpp"
+#include "views/incremental_session.hpp"
 #include "views/patience.hpp"
 #include "views/session.hpp"
 #include "views/statements.hpp"
@@ -44,7 +46,6 @@ convert_report lost_and_kept(const store::relation_traits& old) {
     out.kept.push_back(fmt::format("{} column settings", old.settings.size()));
   }
   out.not_kept = old.lost;
-  if (!old.owner_loses.empty()) out.not_kept.push_back(old.owner_loses);
   return out;
 }
 
@@ -105,10 +106,39 @@ void refuse_changes(const store::relation_traits& old, const store::relation_tra
   }
 }
 
+using stored_columns = std::vector<store::stored_column>;
+
+// Without what cannot be known, indexes on it are among the losses.
+asio::awaitable<stored_columns> stored_columns_of(pg::connection& on,
+                                                  const store::relation& there) {
+  stored_columns out;
+  if (!there.incremental) co_return out;
+  pg::transaction in(on);
+  std::optional<error> failure;
+  try {
+    co_await in.run("SET LOCAL search_path = ''");
+    const incremental_names view = co_await names_of_quoted(on, std::string(there.quoted));
+    const std::int64_t definition =
+        co_await store::oid_in_schema(on, fmt::format("definition_{}", view.id));
+    store::query_facts facts = co_await facts_of(on, definition);
+    const compilation compiled = co_await compile_on(on, std::move(facts), parts_of(view.id));
+    if (compiled.view() != nullptr) {
+      out = co_await store::read_keys(on, view.id, compiled.view()->stored);
+    }
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  if (failure && !failure->connection_usable()) throw error(*failure);
+  co_await in.rollback();
+  if (failure && failure->code() != errc::permission_denied) throw error(*failure);
+  co_return out;
+}
+
 asio::awaitable<store::relation_traits> traits_of(pg::connection& on, std::string quoted,
-                                                  std::string name, bool incremental) {
+                                                  std::string name, bool incremental,
+                                                  const stored_columns& stored) {
   store::relation_traits out =
-      co_await store::read_traits(on, std::move(quoted), std::move(name), incremental);
+      co_await store::read_traits(on, std::move(quoted), std::move(name), incremental, stored);
   for (std::string& one : out.dependents) {
     std::string named = co_await store::named_by_users(on, std::string(one));
     one = std::move(named);
@@ -147,11 +177,9 @@ asio::awaitable<void> begin_turn(pg::transaction& in, const store::relation_trai
 // The old one goes and the new one takes its place, with what the old one has now. It was read
 // minutes ago, so it is read again, under the lock that the DROP needs; a rename takes it, LOCK
 // TABLE knows no materialized views.
-asio::awaitable<store::relation_traits> exchange(pg::transaction& in,
-                                                 const store::relation_traits& old,
-                                                 const store::relation& there,
-                                                 const convert_options& options,
-                                                 std::string patience) {
+asio::awaitable<store::relation_traits> exchange(
+    pg::transaction& in, const store::relation_traits& old, const store::relation& there,
+    const convert_options& options, const stored_columns& stored, std::string patience) {
   const bool to_incremental = options.to == view_kind::incremental;
   const char* before = to_incremental ? "MATERIALIZED VIEW" : "VIEW";
   const char* after = to_incremental ? "VIEW" : "MATERIALIZED VIEW";
@@ -168,7 +196,7 @@ asio::awaitable<store::relation_traits> exchange(pg::transaction& in,
   co_await in.run(fmt::format("ALTER {} {} RENAME TO {}", before, there.quoted, aside));
   co_await in.run(hardly_wait);
   store::relation_traits now = co_await traits_of(in.on(), fmt::format("{}.{}", schema, aside),
-                                                  std::string(old.name), there.incremental);
+                                                  std::string(old.name), there.incremental, stored);
   for (std::string& one : now.dependents) boost::algorithm::replace_all(one, aside, old.name);
   if (to_incremental) {
     co_await store::lose_what_is_not_stored(
@@ -179,6 +207,7 @@ asio::awaitable<store::relation_traits> exchange(pg::transaction& in,
   co_await in.run(fmt::format("DROP {} {}.{}; ALTER {} {}.{} RENAME TO {}", before, schema, aside,
                               after, schema, beside(old), pg::quote_name(old.name)));
   co_await store::give_traits(in.on(), std::string(there.quoted), to_incremental, now);
+  co_await store::rename_columns(in.on(), std::string(there.quoted), now.renamed);
   if (!ending.empty()) co_await store::discard_all(in.on(), std::move(ending));
   co_return now;
 }
@@ -187,13 +216,14 @@ asio::awaitable<store::relation_traits> exchange(pg::transaction& in,
 asio::awaitable<store::relation_traits> exchange_patiently(pg::connection& on,
                                                            const store::relation_traits& old,
                                                            const store::relation& there,
-                                                           const convert_options& options) {
+                                                           const convert_options& options,
+                                                           const stored_columns& stored) {
   const bool patient = !options.lock_timeout;
   const auto once = [&, patient](int tries) -> asio::awaitable<store::relation_traits> {
     std::string patience;
     if (patient) patience = give_way(tries);
     const auto work = [&, patience](pg::transaction& in) {
-      return exchange(in, old, there, options, patience);
+      return exchange(in, old, there, options, stored, patience);
     };
     co_return co_await pg::in_transaction(on, work);  // A savepoint: the turn stays ours.
   };
@@ -233,8 +263,9 @@ asio::awaitable<convert_report> convert_on(pg::connection& on, identifier name,
         *there,
         {errc::permission_denied, "to convert it is for that role", {.sqlstate = "42501"}}));
   }
+  const stored_columns stored = co_await stored_columns_of(on, *there);
   const store::relation_traits old =
-      co_await traits_of(on, std::string(there->quoted), std::string(), there->incremental);
+      co_await traits_of(on, std::string(there->quoted), std::string(), there->incremental, stored);
   check(old, *there, options);
   const std::string fresh = old.schema + "." + beside(old);
   std::optional<refresh_report> made;
@@ -242,7 +273,8 @@ asio::awaitable<convert_report> convert_on(pg::connection& on, identifier name,
     co_await begin_turn(in, old, *there, options);
     co_await remove_leftover(in.on(), old, options);
     made = co_await acreate_matview(fresh, old.query, options_for(old, options));
-    const store::relation_traits now = co_await exchange_patiently(in.on(), old, *there, options);
+    const store::relation_traits now =
+        co_await exchange_patiently(in.on(), old, *there, options, stored);
     co_return lost_and_kept(now);
   };
   std::optional<error> failure;

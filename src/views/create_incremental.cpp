@@ -222,6 +222,10 @@ asio::awaitable<incremental_creation> create_incremental(pg::connection& on,
   report->reason = fmt::format("incremental (mechanism {}): it was filled with the query's result",
                                prepared->mechanism);
   try {
+    // Else the rows that were filled in are counted after it, as if they had come since.
+    if (on.server_version() >= 150000) {
+      co_await on.run("SELECT pg_catalog.pg_stat_force_next_flush()");
+    }
     co_await on.run(fmt::format("ANALYZE matview.storage_{}", prepared->id));
   } catch (const error& failed) {  // The view is there all the same.
     if (on.log()) on.log()(log_level::warning, std::string("not analyzed: ") + failed.what());

@@ -101,6 +101,14 @@ std::vector<finding> findings_of(const incremental_state& view) {
                    "whoever has no right to read " + view.storage + " is refused",
                    fmt::format("ALTER VIEW {} RESET (security_invoker);", view.quoted)});
   }
+  if (!view.barred_writer.empty()) {
+    out.push_back({severity::error, finding_kind::capture_incomplete, view.quoted,
+                   fmt::format("all who write into one of its tables fail: the functions that "
+                               "capture changes run as {}, who may not use schema matview",
+                               view.barred_writer),
+                   "no INSERT, UPDATE or DELETE there succeeds until that role has the right again",
+                   fmt::format("GRANT USAGE ON SCHEMA matview TO {};", view.barred_writer)});
+  }
   if (!view.fault.empty()) {
     out.push_back({severity::warning, finding_kind::capture_incomplete, view.quoted,
                    fmt::format("changes of its tables are not captured completely: {}", view.fault),

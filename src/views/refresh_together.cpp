@@ -12,6 +12,7 @@
 #include <matview/incremental.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -19,7 +20,9 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace matview {
 
@@ -220,8 +223,25 @@ asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
   }
 }
 
+// What is one view's own cannot be said of all.
+void refuse_what_is_of_one(const refresh_options& options) {
+  std::vector<std::string_view> of_one;
+  if (options.concurrently) of_one.emplace_back("concurrently");
+  if (options.mode && *options.mode != refresh_mode::automatic) of_one.emplace_back("mode");
+  if (options.if_running != if_running::wait) of_one.emplace_back("if_running");
+  if (options.if_changed) of_one.emplace_back("if_changed");
+  if (options.max_age) of_one.emplace_back("max_age");
+  if (options.max_duration) of_one.emplace_back("max_duration");
+  if (of_one.empty()) return;
+  throw error(
+      errc::invalid_option,
+      fmt::format("views that are refreshed together cannot have: {}", fmt::join(of_one, ", ")),
+      {.hint = "each is refreshed as automatic finds best; timeouts hold for all"});
+}
+
 asio::awaitable<std::vector<refresh_report>> together_anywhere(std::vector<std::string> names,
                                                                refresh_options options) {
+  refuse_what_is_of_one(options);
   std::vector<identifier> views;
   views.reserve(names.size());
   for (const std::string& name : names) views.push_back(identifier::parse(name));

@@ -37,7 +37,8 @@ struct outdated {
 // Applies what has not been applied yet and compares, all on the snapshot of the transaction.
 asio::awaitable<verify_report> compare_in(pg::transaction& in, const incremental_names& view,
                                           const verify_options& options) {
-  const statement_settings settings("matview verify", options.statement_timeout, std::nullopt);
+  const statement_settings settings("matview verify", options.statement_timeout,
+                                    options.lock_timeout);
   co_await begin_on_one_snapshot(in, view.bases, settings);
   const store::incremental_refresh applied =
       co_await store::run_refresh(in.on(), std::string(view.quoted), std::string("auto"), true);
@@ -64,14 +65,13 @@ asio::awaitable<verify_report> compare(pg::connection& on, const incremental_nam
                                        const verify_options& options) {
   const auto work = [&](pg::transaction& in) { return compare_in(in, view, options); };
   const auto once = [&](int) { return pg::in_transaction(on, work); };
-  co_return co_await patiently(last_try(true), once);
+  co_return co_await patiently(last_try(!options.lock_timeout), once);
 }
 
-asio::awaitable<bool> fill(pg::connection& on, const incremental_names& view) {
+asio::awaitable<bool> fill(pg::connection& on, const incremental_names& view,
+                           const std::string& preamble) {
   const auto work = [&](pg::transaction& in) -> asio::awaitable<bool> {
-    co_await in.run(
-        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
-        "SET LOCAL application_name = 'matview repair'");
+    co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + preamble);
     const store::incremental_refresh made =
         co_await store::run_refresh(in.on(), std::string(view.quoted), std::string("full"));
     co_return made.mode == "full";
@@ -102,13 +102,16 @@ asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
                 {.hint = "refresh it first, which makes it ready again; or use --repair"});
   }
   if (!options.repair || (!unfit && out.right())) co_return out;
+  const statement_settings settings("matview repair", options.statement_timeout,
+                                    options.lock_timeout);
+  const std::string preamble = settings.set_local(false);
   if (!unfit) {
-    out.repaired = co_await fill(on, view);
+    out.repaired = co_await fill(on, view, preamble);
     const bool whole = co_await is_whole(on, view.id);
     if (out.repaired && whole) co_return out;
   }
-  co_await recompile(on, std::string(view.quoted), "", views_of_others::replace);
-  out.repaired = co_await fill(on, view);
+  co_await recompile(on, std::string(view.quoted), std::string(preamble), views_of_others::replace);
+  out.repaired = co_await fill(on, view, preamble);
   co_return out;
 }
 

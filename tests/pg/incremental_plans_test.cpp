@@ -22,7 +22,8 @@ class IncrementalPlans : public incremental_test {
   }
 
   static std::string refreshed(session& on, const std::string& view = "v") {
-    return on.query_one(fmt::format("SELECT mode FROM matview.refresh('{}')", view));
+    return on.query_one(
+        fmt::format("SELECT mode FROM matview.refresh('{}', 'auto', false, true)", view));
   }
   static int kept(session& on) {
     return std::stoi(on.query_one(

@@ -209,7 +209,8 @@ TEST_F(Incremental, IsWrongWithoutTheLockBeforeTheSnapshot) {
   EXPECT_FALSE(truncated_in_mid_refresh(3001));
   expect_right("v");
   db.execute(
-      "DO $$ BEGIN EXECUTE replace(pg_get_functiondef('matview.refresh(regclass, text, boolean)'"
+      "DO $$ BEGIN EXECUTE replace(pg_get_functiondef('matview.refresh(regclass, text, boolean, "
+      "boolean)'"
       "::regprocedure), 'EXECUTE ''LOCK TABLE '' || names || '' IN ACCESS SHARE MODE''', "
       "'NULL'); END $$");
   EXPECT_TRUE(truncated_in_mid_refresh(3002));
@@ -427,6 +428,31 @@ TEST_F(Incremental, OnAnother) {
   db.execute("DELETE FROM r WHERE id % 3 = 0");
   EXPECT_EQ(refresh_together({}).size(), 2U);
   EXPECT_EQ(db.query_one("SELECT sum(total) = (SELECT count(*) FROM r) FROM above"), "t");
+}
+
+TEST_F(Incremental, WhatIsOfOneViewCannotBeSaidOfAllTogether) {
+  create("v", "SELECT a, count(*) AS n FROM r GROUP BY a");
+  for (const refresh_options& options :
+       std::vector<refresh_options>{{.concurrently = true},
+                                    {.mode = refresh_mode::full},
+                                    {.if_running = if_running::skip},
+                                    {.if_changed = true},
+                                    {.max_age = interval::parse("1 hour")},
+                                    {.max_duration = interval::parse("1 hour")}}) {
+    EXPECT_EQ(failure_of([&] { static_cast<void>(refresh_together({}, options)); }).code(),
+              errc::invalid_option);
+  }
+  EXPECT_EQ(refresh_together({}, {.mode = refresh_mode::automatic}).size(), 1U);
+}
+
+TEST_F(Incremental, AVerificationWaitsForALockAsLongAsItIsTold) {
+  create("v", "SELECT a, count(*) AS n FROM r GROUP BY a");
+  session owner(db.url());
+  owner.execute("BEGIN; LOCK TABLE r");
+  const error told = failure_of([] {
+    static_cast<void>(verify_matview("v", {.lock_timeout = interval::parse("50 milliseconds")}));
+  });
+  EXPECT_EQ(told.code(), errc::lock_timeout) << told.what();
 }
 
 TEST_F(Incremental, VerifyFindsAndRepairs) {

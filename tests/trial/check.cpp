@@ -65,7 +65,7 @@ check_result refreshed(connection& on, const std::string& view, const std::strin
     result.reason = answer[0][1] == "NULL" ? "" : answer[0][1];
   }
   if (result.mode == "recompile") {
-    const bool locked = rest.find("true") != std::string::npos;
+    const bool locked = rest.find("true, true") != std::string::npos;
     on.execute(fmt::format(
         "UPDATE matview.incremental SET fingerprint = matview.structure(id) WHERE view = '{}'::"
         "regclass",
@@ -104,7 +104,7 @@ check_result refresh_and_compare(connection& on, const schema& tables, const che
   const open_transaction until_the_end(on, tables);
   const std::string before = layout(on, tables);
   if (mode == "diff" || mode == "swap") on.execute(parallel_plans);
-  check_result result = refreshed(on, view.name, fmt::format(", '{}', true", mode));
+  check_result result = refreshed(on, view.name, fmt::format(", '{}', true, true", mode));
   result.difference = difference(on, view);
   result.unclear = layout(on, tables) != before;
   on.execute(roll_back ? "ROLLBACK" : "COMMIT");
@@ -112,7 +112,7 @@ check_result refresh_and_compare(connection& on, const schema& tables, const che
 }
 
 check_result refresh_plainly(connection& on, const checked_view& view) {
-  return refreshed(on, view.name, "");
+  return refreshed(on, view.name, ", 'auto', false, true");
 }
 
 verdict judge_query(connection& on, const std::string& sql) {

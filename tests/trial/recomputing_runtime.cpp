@@ -11,7 +11,7 @@ namespace {
 constexpr const char* functions = R"(
 CREATE SCHEMA matview;
 CREATE TABLE matview.incremental (view regclass PRIMARY KEY, program text, refreshes int DEFAULT 0);
-CREATE FUNCTION matview.refresh(regclass, text DEFAULT 'auto', boolean DEFAULT false)
+CREATE FUNCTION matview.refresh(regclass, text DEFAULT 'auto', boolean DEFAULT false, boolean DEFAULT false)
 RETURNS TABLE (mode text, reason text) LANGUAGE plpgsql AS $$
 DECLARE
   todo text;

@@ -64,7 +64,7 @@ TEST(NegativeControl, NullKeysComparedWithEqualsAreMissed) {
 TEST(NegativeControl, AWatermarkThatTakesOnlyWhatBeganLaterIsMissed) {
   statistics seen;
   const auto report = run_concurrent(broken_library(R"(DO $$ BEGIN EXECUTE replace(
-        pg_get_functiondef('matview.refresh(regclass, text, boolean)'::regprocedure),
+        pg_get_functiondef('matview.refresh(regclass, text, boolean, boolean)'::regprocedure),
         'NOT pg_visible_in_snapshot(l.__mv_xid, $1)',
         'l.__mv_xid >= pg_snapshot_xmax($1)'); END $$)"),
                                      120s, seed(), seen);
@@ -77,7 +77,7 @@ TEST(NegativeControl, NoLockBeforeTheSnapshotIsMissed) {
   if (trial_time() < 60s) GTEST_SKIP() << "only with MATVIEW_TRIAL_SECONDS=60 or more";
   statistics seen;
   const auto report = run_concurrent(broken_library(R"(DO $$ BEGIN EXECUTE replace(
-        pg_get_functiondef('matview.refresh(regclass, text, boolean)'::regprocedure),
+        pg_get_functiondef('matview.refresh(regclass, text, boolean, boolean)'::regprocedure),
         'EXECUTE ''LOCK TABLE '' || names || '' IN ACCESS SHARE MODE''',
         'PERFORM pg_sleep(0.02)'); END $$)"),
                                      600s, seed(), seen);
@@ -125,7 +125,7 @@ TEST(TrialItself, FindsAViewThatStaysAsItWasAndShrinksIt) {
   idle.mutation = [](connection& on) {
     on.execute(
         "CREATE OR REPLACE FUNCTION matview.refresh(regclass, text DEFAULT 'auto', boolean DEFAULT "
-        "false) RETURNS TABLE (mode text, reason text) LANGUAGE sql AS "
+        "false, boolean DEFAULT false) RETURNS TABLE (mode text, reason text) LANGUAGE sql AS "
         "$$SELECT 'incremental', 'nothing is done'$$");
   };
   const auto report = run_sequential(idle, 60s, seed(), seen);

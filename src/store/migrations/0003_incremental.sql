@@ -305,15 +305,17 @@ CREATE FUNCTION matview.stray_triggers(log integer) RETURNS TABLE (name name, re
 $$;
 
 -- NULL, or what is wrong with the capture for a view: then not all changes come into the log from now on.
+-- The role because of which all fail who write into a table of the view: the triggers' functions run with its rights.
+CREATE FUNCTION matview.barred_writer(view integer) RETURNS regrole LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT p.proowner::regrole
+    FROM matview.capture AS c
+    JOIN pg_proc AS p ON p.pronamespace = 'matview'::regnamespace AND p.proname = format('log_%s_truncate', c.log)
+   WHERE c.view = barred_writer.view AND NOT has_schema_privilege(p.proowner, 'matview', 'USAGE') LIMIT 1
+$$;
+
 CREATE FUNCTION matview.capture_fault(view integer) RETURNS text LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
-  SELECT format('all who write into %s fail: its trigger functions run as %I, who may not use schema matview; GRANT USAGE ON '
-           'SCHEMA matview TO %2$I', l.base, pg_get_userbyid(p.proowner))
-    FROM matview.capture AS c
-    JOIN matview.change_log AS l ON l.id = c.log
-    JOIN pg_proc AS p ON p.pronamespace = 'matview'::regnamespace AND p.proname = format('log_%s_truncate', l.id)
-   WHERE c.view = capture_fault.view AND NOT has_schema_privilege(p.proowner, 'matview', 'USAGE')
-  UNION ALL
   SELECT CASE WHEN k.oid IS NULL THEN 'a table that it is made from was dropped'
               WHEN to_regclass(format('matview.log_%s', l.id)) IS NULL
               THEN format('the log of the changes of %s was dropped', f.relid::regclass)
@@ -806,6 +808,14 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION matview.need_compiler(view regclass, reason text) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION '% has to be made ready anew: %', view, reason USING ERRCODE = '55000',
+    HINT = 'That is not done in SQL: matview refresh, a worker or the library does it.';
+END
+$$;
+
 -- What was found out before a statement holds for it only if this is still the same after it: neither ATTACH PARTITION
 -- nor DISABLE TRIGGER keep to its snapshot or wait for its locks.
 CREATE FUNCTION matview.need_unchanged(seen text, now_seen text, view regclass) RETURNS void
@@ -914,6 +924,55 @@ BEGIN
 END
 $$;
 
+-- Gives a storage that takes the place of another one what was set on that: options, and those of its columns that both
+-- have.
+CREATE FUNCTION matview.copy_settings(source regclass, target regclass) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  a record;
+BEGIN
+  FOR a IN
+    SELECT format('SET (%s)', string_agg(o.o, ', ')) AS sql FROM pg_class AS c LEFT JOIN pg_class AS t ON t.oid = c.reltoastrelid,
+      LATERAL (SELECT unnest(c.reloptions) UNION ALL SELECT 'toast.' || u.o FROM unnest(t.reloptions) AS u (o)) AS o (o)
+     WHERE c.oid = source HAVING count(*) > 0
+    UNION ALL
+    SELECT format('ALTER %I %s', s.attname, k.sql)
+      FROM pg_attribute AS s JOIN pg_attribute AS t ON t.attrelid = target AND t.attname = s.attname AND t.atttypid = s.atttypid,
+      LATERAL (SELECT format('SET STATISTICS %s', s.attstattarget) WHERE s.attstattarget >= 0
+               UNION ALL SELECT format('SET (%s)', array_to_string(s.attoptions, ', ')) WHERE s.attoptions IS NOT NULL
+               UNION ALL SELECT 'SET STORAGE ' || CASE s.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL'
+                           WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END WHERE s.attstorage <> t.attstorage
+               UNION ALL SELECT 'SET COMPRESSION ' || CASE s.attcompression WHEN 'p' THEN 'pglz' ELSE 'lz4' END
+                WHERE s.attcompression <> t.attcompression AND s.attcompression <> '') AS k (sql)
+     WHERE s.attrelid = source AND s.attnum > 0 AND NOT s.attisdropped
+  LOOP
+    EXECUTE format('ALTER TABLE %s %s', target, a.sql);
+  END LOOP;
+END
+$$;
+
+-- The statistics objects of a storage that is to go, as statements that make them on what has the name target then.
+CREATE FUNCTION matview.statistics_on(source regclass, target text) RETURNS text[] LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT ARRAY(SELECT format('%s FROM %s', substring(d.d FROM E'^(.*) FROM [^ ]+$'), target)
+                 FROM pg_statistic_ext AS e, pg_get_statisticsobjdef(e.oid) AS d (d) WHERE e.stxrelid = source ORDER BY e.oid)
+$$;
+
+CREATE FUNCTION matview.make_statistics(statements text[]) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  one text;
+BEGIN
+  FOREACH one IN ARRAY statements LOOP
+    BEGIN
+      EXECUTE one;
+    EXCEPTION WHEN undefined_column OR insufficient_privilege THEN
+      NULL;  -- What it is made from now has no such column, or this role may make none there.
+    END;
+  END LOOP;
+END
+$$;
+
 -- Fills a table beside the storage and puts it in its place: as fast as REFRESH, but for a moment at the end it waits
 -- for all who read the view, and they for it; and to a REPEATABLE READ transaction that began before, the view looks
 -- empty. Indexes are made when the table is full. template inserts into %s.
@@ -925,21 +984,17 @@ DECLARE
   v record;
   name text := format('matview.swap_%s', swap.view);
   made text[];
+  statistics text[];
   n bigint;
 BEGIN
   SELECT i.view::regclass AS view, i.storage::regclass AS storage,
          matview.view_text(i.view) AS definition,
          (SELECT format(' WITH (%s)', array_to_string(c.reloptions, ', ')) FROM pg_class AS c
-           WHERE c.oid = i.view AND c.reloptions IS NOT NULL) AS view_options,
-         (SELECT format('ALTER TABLE %s SET (%s)', name, array_to_string(c.reloptions, ', ')) FROM pg_class AS c
-           WHERE c.oid = i.storage AND c.reloptions IS NOT NULL) AS table_options
+           WHERE c.oid = i.view AND c.reloptions IS NOT NULL) AS view_options
     INTO v FROM matview.incremental AS i WHERE i.id = swap.view;
-  EXECUTE format('CREATE TABLE %s (LIKE %s INCLUDING COMMENTS INCLUDING CONSTRAINTS INCLUDING DEFAULTS '
-    'INCLUDING STATISTICS INCLUDING STORAGE)', name, v.storage);
+  EXECUTE format('CREATE TABLE %s (LIKE %s INCLUDING COMMENTS INCLUDING CONSTRAINTS INCLUDING DEFAULTS)', name, v.storage);
   EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', name);
-  IF v.table_options IS NOT NULL THEN
-    EXECUTE v.table_options;
-  END IF;
+  PERFORM matview.copy_settings(v.storage, name);
   EXECUTE matview.compose('{"pieces": []}', format(template, name), swap.view, NULL, NULL, 0, NULL, NULL, fresh, taken);
   GET DIAGNOSTICS n = ROW_COUNT;
   made := matview.copy_indexes(v.storage, name, true);
@@ -947,12 +1002,14 @@ BEGIN
   EXECUTE format('ANALYZE %s', name);
   -- From here on readers wait. As they do, the view is locked before its table.
   EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v.view);
+  statistics := matview.statistics_on(v.storage, format('matview.storage_%s', swap.view));
   EXECUTE format('ALTER TABLE %s RENAME TO swapped_%s', v.storage, swap.view);
   EXECUTE format('ALTER TABLE %s RENAME TO storage_%s', name, swap.view);
   EXECUTE format('CREATE OR REPLACE VIEW %s%s AS %s', v.view, v.view_options, v.definition);
   UPDATE matview.incremental AS i SET storage = format('matview.storage_%s', swap.view)::regclass WHERE i.id = swap.view;
   EXECUTE format('DROP TABLE matview.swapped_%s', swap.view);
   PERFORM matview.name_indexes(format('matview.storage_%s', swap.view), made);
+  PERFORM matview.make_statistics(statistics);
   RETURN n;
 END
 $$;
@@ -1168,14 +1225,14 @@ $$;
 
 -- Brings an incremental view up to date. mode: none, incremental, full, diff, swap; or recompile, when nothing was done as
 -- its program does not fit its tables any more: then it has to be compiled and captured anew, its fingerprint set to
--- matview.structure(), and be filled with wish 'full'.
+-- matview.structure(), and be filled with wish 'full'. To who cannot do that (can_compile) it is an error.
 --
 -- The change, the new state of the tables and the new watermark have to come from one snapshot. Under READ COMMITTED
 -- that is the one of the single statement that applies the change; whatever is found out before it holds only because
 -- of locks, or is asked again in or after it. locked: the caller runs REPEATABLE READ and has locked the base tables
 -- before its first query, so that no TRUNCATE can be between its snapshot and us.
 CREATE FUNCTION matview.refresh(view regclass, wish text DEFAULT 'auto', locked boolean DEFAULT false,
-    OUT mode text, OUT reason text, OUT rows bigint, OUT log_rows bigint)
+    can_compile boolean DEFAULT false, OUT mode text, OUT reason text, OUT rows bigint, OUT log_rows bigint)
   LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off
   SET jit = off  -- compiling a statement of many branches takes longer than running it
   SET standard_conforming_strings = on  -- as programs are written
@@ -1256,6 +1313,7 @@ BEGIN
       PERFORM matview.need_definition(v.definition, view);
       mode := 'recompile';
       reason := 'a table that it is made from was dropped, or the log of its changes';
+      PERFORM matview.need_compiler(view, reason) WHERE NOT can_compile;
       RETURN;
     END IF;
 
@@ -1295,6 +1353,7 @@ BEGIN
     IF recompile THEN
       mode := 'recompile';
       reason := because;
+      PERFORM matview.need_compiler(view, reason) WHERE NOT can_compile;
       RETURN;
     END IF;
 
@@ -1383,6 +1442,9 @@ BEGIN
   IF recompile THEN
     mode := 'recompile';
     reason := because;
+    rows := NULL;
+    log_rows := NULL;
+    PERFORM matview.need_compiler(view, reason) WHERE NOT can_compile;
   ELSIF because IS NULL AND by_changes THEN
     mode := 'incremental';
     reason := format('%s %s changed in %s', log_rows, CASE log_rows WHEN 1 THEN 'row was' ELSE 'rows were' END,
@@ -1426,6 +1488,8 @@ BEGIN
   FOR l IN SELECT c.id, c.base, c.origin = matview.origin() AS ours, to_regclass(format('matview.log_%s', c.id)) AS log
              FROM matview.change_log AS c WHERE to_regclass(format('matview.log_%s', c.id)) IS NOT NULL ORDER BY c.id
   LOOP
+    -- That of another role is for that to prune.
+    CONTINUE WHEN NOT (has_table_privilege(l.log, 'SELECT') AND has_table_privilege(l.log, 'DELETE'));
     -- Somebody else is at it. The first number spells "mvlg".
     CONTINUE WHEN NOT pg_try_advisory_xact_lock(1836477543, l.id);
     FOR v IN SELECT i.id, i.watermark, i.watermark_xid, i.log_limit FROM matview.capture AS c
@@ -1552,8 +1616,8 @@ DECLARE
   o record;
   n record;
   view_options text;
-  table_options text;
   indexes text[];
+  statistics text[];
   above integer;
   part text;
   index oid;
@@ -1565,11 +1629,8 @@ BEGIN
   SELECT i.* INTO STRICT n FROM matview.incremental AS i WHERE i.id = made FOR UPDATE;
   SELECT format(' WITH (%s)', array_to_string(c.reloptions, ', ')) INTO view_options FROM pg_class AS c
    WHERE c.oid = o.view AND c.reloptions IS NOT NULL;
-  SELECT format('ALTER TABLE %s SET (%s)', n.storage, array_to_string(c.reloptions, ', ')) INTO table_options
-    FROM pg_class AS c WHERE c.oid = o.storage AND c.reloptions IS NOT NULL;
-  IF table_options IS NOT NULL THEN
-    EXECUTE table_options;
-  END IF;
+  PERFORM matview.copy_settings(o.storage, n.storage);
+  statistics := matview.statistics_on(o.storage, n.storage::text);
   indexes := matview.copy_indexes(o.storage, n.storage, false);
   -- Copies of a row are counted, where an index does not see them.
   IF n.program ->> 'unique_rows' = 'false' THEN
@@ -1604,6 +1665,7 @@ BEGIN
     WHERE c.oid = o.view));
   PERFORM matview.discard(old);
   PERFORM matview.name_indexes(n.storage, indexes);
+  PERFORM matview.make_statistics(statistics);
   UPDATE matview.incremental AS i SET view = o.view WHERE i.id = made;
 END
 $$;
