@@ -268,7 +268,7 @@ class planner final {
       }
       members = best;
       if (members.empty()) {
-        why = {.what = construct::no_path, .detail = "a branch of the set operation"};
+        why = {.what = construct::no_key, .detail = "a branch of the set operation"};
         return std::nullopt;
       }
     }
@@ -315,7 +315,7 @@ class planner final {
     }
     if (graph.behind_null(vertex)) {
       return {.what = construct::null_in_subquery,
-              .detail = std::move(shown),
+              .detail = "NOT IN on " + shown,
               .name = table.name,
               .alias = vertex};
     }

@@ -75,8 +75,8 @@ const std::vector<construct_text>& refused_constructs() {
        "(of the preserved side of an outer join)"},
       {construct::no_path, "no_path",
        "no condition ties it to the rows of the view, so that any change of it affects all of them",
-       "join it by a condition with the view's other tables, or keep its result in a view of its "
-       "own"},
+       "join it by a condition with the view's other tables; or make an incremental view of the "
+       "rest, and a plain view that joins both when it is read"},
       {construct::uncorrelated_subquery, "uncorrelated_subquery",
        "no condition ties it to the rest of the query, so that any change of its tables may affect "
        "all rows",
@@ -100,8 +100,8 @@ const std::vector<construct_text>& refused_constructs() {
        "not the same (as with a nondeterministic collation)",
        "cast it to text, with COLLATE \"C\" if it is text; lower(x::text) for citext"},
       {construct::hidden_operator, "hidden_operator",
-       "USING, IN, NULLIF, CASE x WHEN, IS DISTINCT FROM and comparisons of rows do not show which "
-       "operator they mean, and that of a type from an extension (citext) is not PostgreSQL's own",
+       "USING, IN (SELECT ...), NULLIF, CASE x WHEN, IS DISTINCT FROM and comparisons of rows do "
+       "not show which operator they mean, and that of a type from an extension (citext) is not PostgreSQL's own",
        "write the comparisons out with =: JOIN ... ON, EXISTS, CASE WHEN x = y; or compare "
        "lower(x::text)"},
       {construct::unknown_syntax, "unknown_syntax",

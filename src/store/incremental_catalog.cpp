@@ -78,13 +78,15 @@ select i.id, c.oid::pg_catalog.int8,
 constexpr std::string_view logs_sql = R"(
 select k.view, k.log,
        case when c.oid is null then '' else pg_catalog.format('%I.%I', n.nspname, c.relname) end,
-       exists (select from matview.incremental s where s.storage = l.base),
+       s.id is not null,
        t.oid is not null and pg_catalog.has_table_privilege(t.oid, 'SELECT')
        and l.origin is not distinct from matview.origin()
   from matview.capture k
   join matview.change_log l on l.id = k.log
   join matview.incremental i on i.id = k.view
-  left join pg_catalog.pg_class c on c.oid = l.base::pg_catalog.oid
+  left join matview.incremental s on s.storage = l.base
+  -- By the name that users know.
+  left join pg_catalog.pg_class c on c.oid = coalesce(s.view, l.base)::pg_catalog.oid
   left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   left join pg_catalog.pg_class t
     on t.relname = 'log_' || l.id and t.relkind = 'r'

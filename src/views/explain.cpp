@@ -9,9 +9,11 @@
 #include <matview/identifier.hpp>
 #include <matview/incremental.hpp>
 
+#include <boost/algorithm/string/replace.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -72,6 +74,35 @@ void add_refusal(const incremental::refusal& why, const std::string& query,
                           .position = place_of(why, query)});
 }
 
+// The user's names of incremental views that the query reads, instead of those of their storages.
+asio::awaitable<void> name_storages(pg::connection& on, matview_explanation& to) {
+  const auto is_storage = [](const captured_columns& one) {
+    return one.table.starts_with("matview.storage_");
+  };
+  if (std::ranges::none_of(to.captured, is_storage)) co_return;
+  // The longer numbers first: 12 begins like 1.
+  const auto found = co_await on.run(
+      "SELECT pg_catalog.format('matview.storage_%s', i.id), n.nspname || '.' || c.relname "
+      "FROM matview.incremental i JOIN pg_catalog.pg_class c ON c.oid = i.view::pg_catalog.oid "
+      "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY i.id DESC");
+  const pg::result& names = found.back();
+  for (int row = 0; row < names.rows(); ++row) {
+    const auto put = [&](std::string& text) {
+      boost::algorithm::replace_all(text, names.text(row, 0), names.text(row, 1));
+    };
+    for (captured_columns& one : to.captured) put(one.table);
+    for (std::string& one : to.notes) put(one);
+    for (incremental_part& one : to.parts) {
+      put(one.what);
+      put(one.why);
+    }
+    for (incremental_operator& one : to.operators) {
+      put(one.what);
+      put(one.why);
+    }
+  }
+}
+
 // Compiles the query of a view that is there for this transaction at least.
 asio::awaitable<matview_explanation> explain_in(pg::transaction& in, std::int64_t view,
                                                 std::string query) {
@@ -82,6 +113,7 @@ asio::awaitable<matview_explanation> explain_in(pg::transaction& in, std::int64_
   if (compiled.view() != nullptr) {
     out.kind = view_kind::incremental;
     add_view(*compiled.view(), out);
+    co_await name_storages(in.on(), out);
   } else {
     add_refusal(*compiled.refusal(), query, out);
   }

@@ -197,9 +197,10 @@ view_status status_of(const status_case& view) {
                   .populated = view.facts.populated,
                   .bytes = view.facts.bytes};
   if (view.memory) add_memory(view, out);
-  // Its own record knows when it was filled, also where there is no history of that.
-  if (!out.age && view.incremental && view.incremental->filled) {
-    out.age = view.incremental->since_refresh;
+  // Its own record knows when it was refreshed, also in SQL, of which there is no history.
+  if (view.incremental && view.incremental->filled && view.incremental->since_refresh) {
+    const microseconds age = *view.incremental->since_refresh;
+    out.age = out.age ? std::min(*out.age, age) : age;
   }
   add_running(view, out);
   if (!view.schedules.empty()) {

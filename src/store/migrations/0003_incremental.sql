@@ -1448,7 +1448,8 @@ BEGIN
   ELSIF because IS NULL AND by_changes THEN
     mode := 'incremental';
     reason := format('%s %s changed in %s', log_rows, CASE log_rows WHEN 1 THEN 'row was' ELSE 'rows were' END,
-      (SELECT string_agg(b::text, ', ') FROM unnest(bases, counts) AS u (b, n) WHERE n > 0));
+      (SELECT string_agg(coalesce((SELECT i.view::text FROM matview.incremental AS i WHERE i.storage = u.b), u.b::text), ', ')
+         FROM unnest(bases, counts) AS u (b, n) WHERE n > 0));
     -- Few rows tell of the overhead, not of the rows.
     IF log_rows >= few THEN
       UPDATE matview.incremental AS i
