@@ -51,9 +51,10 @@ struct captured_columns {
   std::vector<std::string> columns = {};
 };
 
-/// A part of the SQL that a refresh runs. Plain data.
+/// A piece that a refresh composes its statements from, with placeholders such as `/*deltas*/`, or
+/// the query of the view or its storage. Plain data.
 struct incremental_statement {
-  std::string name = {};  ///< `apply`, `full`, `diff`, `section 1, changed: a, b`, `view`
+  std::string name = {};  ///< `view`, `storage`, `apply`, `section 1, changed: a, b`, `full`
   std::string sql = {};
 };
 

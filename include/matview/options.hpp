@@ -23,7 +23,8 @@ struct index_definition {
 enum class view_kind {
   native,       ///< A MATERIALIZED VIEW: REFRESH computes all of it.
   incremental,  ///< A plain view over a table that changes are applied to: see incremental.hpp.
-  automatic,  ///< incremental if the query can be maintained so, else native. The report says why.
+  automatic,    ///< incremental if the query can be maintained so, else native, and native without
+                ///< data. The report says why. To lack the right to make triggers is an error.
 };
 
 /// Options of create_matview().
@@ -32,8 +33,8 @@ struct create_options {
   std::string database = "default";
   /// Whether to run the query now. A view without data cannot be read until it is refreshed.
   bool with_data = true;
-  /// Whether a materialized view of this name is left as it is instead of being an error. Any
-  /// other relation of this name is an error all the same.
+  /// Whether a view of this name, native or incremental and whatever `kind` says, is left as it is
+  /// instead of being an error. Any other relation of this name is an error all the same.
   bool if_not_exists = false;
   /// Created in the same transaction as the view.
   std::vector<index_definition> indexes = {};
@@ -60,9 +61,9 @@ enum class if_running {
   fail,  ///< errc::already_refreshing.
 };
 
-/// What a view is given after its refresh, and when: ANALYZE, so that the planner does not go by
-/// old statistics, and VACUUM after a full one, whose new pages are not marked all-visible, so that
-/// each index-only scan looks into the table. Plain data.
+/// What a native view is given after its refresh, and when: ANALYZE, so that the planner does not
+/// go by old statistics, and VACUUM after a full one, whose new pages are not marked all-visible,
+/// so that each index-only scan looks into the table. Plain data.
 struct care_options {
   enum class analyze_when {
     never,
@@ -93,7 +94,7 @@ struct refresh_options {
   /// and has a usable unique index; costs a comparison with the old contents.
   bool concurrently = false;
   /// Whether the report says how many rows the view holds. Free after a full refresh; a scan of
-  /// the view after a concurrent one.
+  /// the view after a concurrent one. Of an incremental view it does not say so in any case.
   bool count_rows = true;
   /// As in create_options.
   std::optional<interval> statement_timeout = {};
@@ -109,24 +110,26 @@ struct refresh_options {
   /// report says why. An incremental view takes automatic, incremental, full, diff and swap; unset
   /// and concurrently mean automatic there, since its readers never wait. Only swap makes them
   /// wait, and waits for them, at its end; a REPEATABLE READ transaction that is older sees the
-  /// view empty. Automatic never swaps. What cannot be swapped is filled by diff, and the report
-  /// says so.
+  /// view empty. Automatic never swaps. What cannot be done as it was asked for is done otherwise,
+  /// and the report says so: docs/refresh.md.
   std::optional<refresh_mode> mode = {};
   /// What to do when another refresh of this view is running.
   matview::if_running if_running = matview::if_running::wait;
   /// Whether it is left out (mode none) when none of the tables that the view is made from has
   /// changed since its last refresh, as far as counters tell; docs/refresh.md says what they cannot
-  /// see. What cannot be known counts as changed. Needs the history, and makes it.
+  /// see. What cannot be known counts as changed. Needs the history, and makes it. An incremental
+  /// view goes by its logs instead, with this and without.
   bool if_changed = false;
-  /// With if_changed: refreshed all the same when its data is older than this.
+  /// With if_changed: refreshed all the same when its data is older than this; a native view.
   std::optional<interval> at_least_every = {};
   /// Left out (mode none) when the view's data is not older than this: when its last refresh, or
-  /// one that is running and is then joined, began late enough. Needs the history, and makes it.
+  /// one that is running and is then joined, began late enough. Needs the history, and makes it;
+  /// matview.refresh() in SQL is not in it.
   std::optional<interval> max_age = {};
   /// Longest time for all of it, waiting and trying again included; errc::statement_timeout then.
   std::optional<interval> max_duration = {};
   /// What is done after the commit; unset: nothing. The report says what, and why not. Not in a
-  /// caller's transaction.
+  /// caller's transaction. The storage of an incremental view is left to autovacuum.
   std::optional<care_options> care = {};
   /// Whether the history is begun if the database has none and the role may make the schema
   /// `matview`. Where there is one, it is kept in any case.

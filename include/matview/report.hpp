@@ -10,13 +10,13 @@ namespace matview {
 
 /// How the contents of a view were made.
 enum class refresh_mode {
-  none,          ///< Not at all: the view was created empty, or was already there.
-  full,          ///< Written anew; readers wait at the end of it for the swap.
+  none,          ///< Not at all: it was created empty, was already there, or need not be refreshed.
+  full,          ///< Written anew; readers of a native view wait at the end of it for the swap.
   concurrently,  ///< Compared with the old contents; readers never wait.
   incremental,   ///< Of an incremental view: what has changed was applied.
   diff,          ///< Of an incremental view: computed anew, and only what differs was written.
   swap,          ///< Of an incremental view: a new table was filled and put in the old one's place.
-  automatic,     ///< Only as a wish: whichever of the two suits the view now.
+  automatic,     ///< Only as a wish: whichever suits the view now.
 };
 
 /// The name as the command line takes it, and `none`. Never fails.
@@ -39,9 +39,11 @@ struct refresh_report {
   refresh_mode mode = refresh_mode::none;              ///< What was done.
   std::string reason = {};                             ///< Why this mode, as a sentence.
   std::chrono::system_clock::time_point started = {};  ///< When it began, by this host's clock.
-  std::chrono::microseconds duration{0};               ///< From the call to the commit.
-  std::optional<std::int64_t> rows_before = {};        ///< As far as the planner knew.
+  std::chrono::microseconds duration{0};               ///< To the commit; of a refresh that gave
+                                                       ///< way, from the beginning of its last try.
+  std::optional<std::int64_t> rows_before = {};        ///< As far as the planner knew; as `rows`.
   std::optional<std::int64_t> rows = {};               ///< Rows now in the view, if it holds data.
+                                                       ///< Unset by incremental views' refreshes.
   std::int64_t bytes = 0;                              ///< Size on disk with indexes and TOAST.
   int lock_waits = 0;        ///< How often it gave way to those who held the view, and tried again.
   bool incremental = false;  ///< Whether it is an incremental view.

@@ -20,7 +20,11 @@ namespace matview {
 
 // The life of a view. What holds for every function here:
 //
-// Effect: each create, refresh and drop is one transaction: it happens whole or not at all.
+// Effect: each create, refresh and drop is one transaction: it happens whole or not at all. To
+// create an incremental view takes two, as does a refresh that has to compile it anew: what
+// captures its tables is committed first, then it is filled. Should the second not happen, there is
+// no view, or the old one; what was made for it is discarded, or after a kill left to be discarded
+// by a later create or drop.
 //
 // Errors: `error`, and nothing else but std::bad_alloc. Names and SELECTs are checked before any
 // connection is made (invalid_identifier, invalid_select, invalid_option). Then
@@ -44,7 +48,7 @@ namespace matview {
 // then looked up by that session's own search_path. Nobody else may use the connection until the
 // call returns.
 
-/// Creates a materialized view from a query, with its indexes and comment.
+/// Creates a view from a query, native or incremental, with its indexes and comment.
 ///
 /// @param name        the view, `view` or `schema.view`; see identifier.
 /// @param select_sql  one SELECT, VALUES, TABLE or WITH query; reaches the server as it is written,

@@ -93,7 +93,7 @@ command add_create(CLI::App& app) {
   query->require_option(1);
   parser->add_flag("--no-data", given->no_data, "Do not run the query yet");
   parser->add_flag("--if-not-exists", given->if_not_exists,
-                   "Leave a materialized view of this name as it is");
+                   "Leave a view of this name, native or incremental, as it is");
   parser->add_option("--index", given->indexes, "Columns of an index, such as \"day, airport\"")
       ->type_name("COLUMNS")
       ->check(columns())

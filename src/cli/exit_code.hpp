@@ -10,7 +10,8 @@ enum class exit_code {
   failed = 1,         ///< The database refused or failed.
   usage = 2,          ///< Wrong usage, bad identifier, interval, cron or SELECT.
   no_connection = 3,  ///< No database could be reached, or it was lost on the way.
-  look_at_it = 4,     ///< Done, but with something to look at: some of several items failed.
+  look_at_it = 4,     ///< Done, but with something to look at: some of several items failed, a
+                      ///< difference, an error of doctor, a cycle.
   interrupted = 130,  ///< Ctrl-C.
 };
 

@@ -148,7 +148,7 @@ std::string for_people(const matview_explanation& told, const std::string& query
   return out;
 }
 
-// The statements; all else as comments.
+// The pieces of statements; all else as comments.
 std::string as_sql(const matview_explanation& told, const std::string& query) {
   std::string out = "-- ";
   const std::string text = for_people(told, query);
@@ -205,8 +205,10 @@ command add_explain(CLI::App& app) {
       ->check(not_empty());
   what->require_option(1);
   parser
-      ->add_option("--format", given->format,
-                   "text, json, tsv (the operators), or sql: the statements that a refresh runs")
+      ->add_option(
+          "--format", given->format,
+          "text, json, tsv (the operators), or sql: the pieces that a refresh composes its "
+          "statements from")
       ->type_name("FORMAT")
       ->check(one_of({"text", "json", "tsv", "sql"}));
   return {parser, [given](const context& with) { return explain(*given, with); }};

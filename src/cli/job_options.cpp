@@ -73,7 +73,8 @@ void add_refresh_settings(CLI::App& parser, refresh_settings& into, CLI::Option*
   CLI::Option* mode = parser
                           .add_option("--mode", into.mode,
                                       "auto (concurrently where readers would notice), full, "
-                                      "concurrently")
+                                      "concurrently; of incremental views all but full apply "
+                                      "what has changed")
                           ->type_name("MODE")
                           ->check(one_of({"auto", "full", "concurrently"}))
                           ->excludes(concurrently);

@@ -64,7 +64,8 @@ exit_code list(const list_arguments& given, const context& with) {
 
 command add_list(CLI::App& app) {
   const auto given = std::make_shared<list_arguments>();  // Shared: the parser writes, run reads.
-  CLI::App* parser = app.add_subcommand("list", "List the materialized views of a schema");
+  CLI::App* parser =
+      app.add_subcommand("list", "List the views of a schema, native and incremental");
   parser->add_option("--schema", given->schema, "The schema, exactly as the server has it")
       ->type_name("NAME")
       ->capture_default_str();

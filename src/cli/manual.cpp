@@ -68,7 +68,8 @@ Wrong usage, a bad name, interval or query; nothing was done.
 No connection.
 .TP
 .B 4
-Done, but with something to look at: some of several items failed.
+Done, but with something to look at: some of several items failed, \fBverify\fR found a difference
+(also one that \fB\-\-repair\fR has mended), \fBdoctor\fR an error, \fBgraph\fR a cycle.
 .TP
 .B 130
 Interrupted. The running statement was cancelled in the server.
@@ -105,6 +106,10 @@ matview create sales.daily \-\-file daily.sql \-\-unique\-index day
 matview refresh sales.daily \-\-concurrently \-\-lock\-timeout "5 seconds"
 matview list \-\-schema sales \-\-format json
 matview drop sales.daily
+matview explain \-\-sql "SELECT customer, sum(amount) AS total FROM orders GROUP BY customer"
+matview create totals \-\-kind incremental \-\-file totals.sql
+matview refresh \-\-all \-\-atomic
+matview verify totals \-\-repair
 matview schedule set nightly \-\-cron "30 3 * * *" \-\-tz Europe/Berlin \-\-refresh sales.daily
 matview worker \-\-queues default \-\-log json
 matview \-\-url embedded:/tmp/play list
@@ -124,6 +129,10 @@ std::string manual_page(const CLI::App& app) {
       ".SH DESCRIPTION\n"
       "Creates, refreshes, lists and drops materialized views of PostgreSQL 14 to 18, on any "
       "server and without an extension. Results go to stdout, everything else to stderr.\n"
+      ".PP\n"
+      "An incremental view is read like another, and its refresh applies what has changed in its "
+      "tables. \\fBcreate \\-\\-kind incremental\\fR and \\fBconvert\\fR make one, \\fBexplain\\fR "
+      "says whether a query can be one, \\fBverify\\fR compares it with its query.\n"
       ".SH COMMANDS\n",
       version, escaped(app.get_description()));
   for (const command_description& command : program.commands) {

@@ -158,7 +158,7 @@ void add_manner(CLI::App& parser, refresh_arguments& into) {
       ->check(one_of({"wait", "join", "skip", "fail"}));
   add_length(parser, "--max-duration", into.max_duration,
              "Longest time for a view, waiting and trying again included");
-  parser.add_flag("--no-care", into.no_care, "No ANALYZE or VACUUM afterwards");
+  parser.add_flag("--no-care", into.no_care, "No ANALYZE or VACUUM of native views afterwards");
   parser.add_flag("--no-history", into.no_history,
                   "Do not make the schema matview for the history where it is missing");
   parser.add_flag("--atomic", into.atomic,
