@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <set>
 #include <string_view>
 
 namespace matview::incremental {
@@ -119,6 +121,51 @@ std::vector<const node*> averaged(const std::vector<node*>& calls) {
     if (name_of(func_call(call)) == "avg") out.push_back(call);
   }
   return out;
+}
+
+namespace {
+
+bool is_operator_of(const PgQuery__AExpr* expression, const std::set<std::string_view>& known) {
+  return expression != nullptr && expression->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP &&
+         expression->n_name == 1 && known.contains(string_of(expression->name[0]));
+}
+
+}  // namespace
+
+bool shows_scale(const query_context& in, node* output, const node* argument) {
+  const auto shows = [&](node* one) { return one != nullptr && shows_scale(in, one, argument); };
+  const auto any_of = [&shows](node* const* items, std::size_t n) {
+    return std::any_of(items, items + n, shows);
+  };
+  const std::vector<node*> calls = aggregates_in(in, output);
+  if (std::ranges::find(calls, output) != calls.end()) return false;
+  switch (output->node_case) {
+    case PG_QUERY__NODE__NODE_A_EXPR: {
+      const PgQuery__AExpr* both = operation(output);
+      if (is_operator_of(both, {"+", "-", "*", "=", "<>", "<", ">", "<=", ">="})) {
+        return shows(both->lexpr) || shows(both->rexpr);
+      }
+      break;
+    }
+    case PG_QUERY__NODE__NODE_BOOL_EXPR:
+      return any_of(output->bool_expr->args, output->bool_expr->n_args);
+    case PG_QUERY__NODE__NODE_NULL_TEST:
+      return false;
+    case PG_QUERY__NODE__NODE_COALESCE_EXPR:
+      return any_of(output->coalesce_expr->args, output->coalesce_expr->n_args);
+    case PG_QUERY__NODE__NODE_CASE_EXPR: {
+      const PgQuery__CaseExpr* cases = output->case_expr;
+      return shows(cases->arg) || shows(cases->defresult) ||
+             std::any_of(cases->args, cases->args + cases->n_args, [&](node* when) {
+               return shows(when->case_when->expr) || shows(when->case_when->result);
+             });
+    }
+    default:
+      break;
+  }
+  return std::ranges::any_of(calls, [&](const node* call) {
+    return name_of(func_call(call)) == "sum" && same(argument_of(in, call), argument);
+  });
 }
 
 }  // namespace matview::incremental

@@ -57,7 +57,9 @@ class counted_rows final {
       storage.traits.push_back({});
     }
     const auto identity =
-        only == nullptr || is_set_ ? std::nullopt : identifying_targets(draft_.in, *only);
+        only == nullptr || is_set_ || std::ranges::any_of(order.hidden, may_return_set)
+            ? std::nullopt
+            : identifying_targets(draft_.in, *only);
     const bool unique = identity.has_value();
     draft_.out.mechanism = "L";
     draft_.out.unique_rows = unique || is_set_;

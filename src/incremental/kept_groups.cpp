@@ -84,6 +84,7 @@ class kept_groups final {
         }
       }
       if (has_sub_link(expression)) out.why_not = "a subquery stands beside the aggregates";
+      outputs_.push_back(expression);
     };
     for (node* value : shown_) read(value);
     if (parts_.having != nullptr) read(parts_.having->condition);
@@ -157,19 +158,32 @@ class kept_groups final {
            is_never_null(both->lexpr) && is_never_null(both->rexpr);
   }
 
+  const node* call_on(const grouping& by, const node* argument) const {
+    const auto found = std::ranges::find_if(
+        by.calls, [&](const node* call) { return same(argument_of(draft_.in, call), argument); });
+    return found == by.calls.end() ? nullptr : *found;
+  }
+
   std::string sum_type(grouping& by, const aggregate_state::total& of, const std::string& type) {
     if (of.number_only) return {};
     const bool small = type == "integer" || type == "smallint";
     const bool exact = type == "bigint" || type == "numeric" || type.starts_with("numeric(");
     if (!small && !exact) {
       by.why_not = fmt::format("sums of {} are not exact, so that they cannot be updated", type);
-      for (const node* call : by.calls) {
-        if (same(argument_of(draft_.in, call), of.of)) by.culprit = call;
-      }
+      by.culprit = call_on(by, of.of);
     }
     for (const node* call : averaged(by.calls)) {
       if (type == "numeric" && same(argument_of(draft_.in, call), of.of)) {
         by.why_not = "the digits of avg() of a numeric without scale depend on all its values";
+      }
+    }
+    if (type == "numeric" && !has_fixed_scale(draft_.in, *draft_.top, of.of)) {
+      const auto shows = [&](node* output) { return shows_scale(draft_.in, output, of.of); };
+      if (std::ranges::any_of(outputs_, shows)) {
+        by.why_not =
+            "the digits of what is made of a sum of a numeric without scale depend on all its "
+            "values";
+        by.culprit = call_on(by, of.of);
       }
     }
     return small ? "bigint" : "numeric";
@@ -352,6 +366,7 @@ class kept_groups final {
   draft& draft_;
   const select_parts parts_;
   const std::vector<node*> shown_;
+  std::vector<node*> outputs_;  // With those of HAVING and ORDER BY.
 };
 
 }  // namespace

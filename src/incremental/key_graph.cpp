@@ -21,15 +21,15 @@ bool strict_operator(const PgQuery__AExpr* expression) {
 }
 
 // Whether the expression is NULL when a column in it is.
-bool is_strict(const node* expression) {
+bool is_strict(const query_context& in, const node* expression) {
   if (column_ref(expression) != nullptr) return true;
   if (expression->node_case == PG_QUERY__NODE__NODE_A_CONST) return true;
   if (expression->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) {
-    return is_strict(expression->type_cast->arg);
+    return in.query.casts_keep_null && is_strict(in, expression->type_cast->arg);
   }
   const PgQuery__AExpr* both = operation(expression);
   return both != nullptr && strict_operator(both) && both->rexpr != nullptr &&
-         (both->lexpr == nullptr || is_strict(both->lexpr)) && is_strict(both->rexpr);
+         (both->lexpr == nullptr || is_strict(in, both->lexpr)) && is_strict(in, both->rexpr);
 }
 
 std::set<std::string> joined(std::set<std::string> left, const std::set<std::string>& right) {
@@ -71,11 +71,11 @@ node* key_graph::followed(const node* expression) const {
 
 // Whether the expression is NULL in a row for which an outer join found nothing in the subquery: a
 // constant is not, nor is a column of an outer table that LATERAL passed through.
-bool key_graph::is_nulled_with(const derived_table& subquery, const node* expression) {
+bool key_graph::is_nulled_with(const derived_table& subquery, const node* expression) const {
   const std::set<std::string> on = aliases_in(expression);
-  return is_strict(expression) && std::any_of(on.begin(), on.end(), [&](const std::string& one) {
-           return subquery.vertices.contains(one);
-         });
+  return is_strict(in_, expression) &&
+         std::any_of(on.begin(), on.end(),
+                     [&](const std::string& one) { return subquery.vertices.contains(one); });
 }
 
 std::vector<followed_column> key_graph::add_query(const relation& query, vertex_set needed_by) {
@@ -248,7 +248,7 @@ void key_graph::keep(node* expression, const std::set<std::string>& scope, bool 
     return std::any_of(on.begin(), on.end(),
                        [&](const std::string& one) { return those.contains(one); });
   };
-  if (!any_in(scope) || (any_in(nulled_) && !is_strict(expression))) return;
+  if (!any_in(scope) || (any_in(nulled_) && !is_strict(in_, expression))) return;
   // HAVING of an outer query may stand in a subquery of it.
   if (!aggregates_in(in_, expression).empty()) return;
   conditions_.push_back({expression, std::move(on), scope, equality});

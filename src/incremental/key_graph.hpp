@@ -103,7 +103,7 @@ class key_graph final {
   [[nodiscard]] std::set<std::string> vertices_since(std::size_t before) const;
   void note_merged(const relation& join, const std::set<std::string>& left,
                    const std::set<std::string>& right);
-  static bool is_nulled_with(const derived_table& subquery, const node* expression);
+  [[nodiscard]] bool is_nulled_with(const derived_table& subquery, const node* expression) const;
   void note_nulled(std::size_t from, std::size_t to);
   [[nodiscard]] bool touches_both(const node* condition, const std::set<std::string>& left,
                                   const std::set<std::string>& right) const;

@@ -195,6 +195,17 @@ named_item named(const relation& from, std::string_view alias) {
   return out;
 }
 
+// What a subquery yields under this name.
+const node* value_of(const relation& query, std::string_view column) {
+  const relation* project = parts_of(query).project;
+  if (project == nullptr) return nullptr;
+  for (const incremental::expression& one : project->expressions) {
+    const PgQuery__ResTarget* target = res_target(one.tree);
+    if (column == target->name) return target->val;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 bool never_null(const query_context& in, const relation& query, const node* expression) {
@@ -204,16 +215,52 @@ bool never_null(const query_context& in, const relation& query, const node* expr
   if (source.item == nullptr || source.nulled) return false;
   if (source.item->kind == relation_kind::rename) {
     const relation& inner = *source.item->input;
-    const relation* project = parts_of(inner).project;
-    if (project == nullptr || has_grouping_sets(inner)) return false;
-    for (const incremental::expression& one : project->expressions) {
-      const PgQuery__ResTarget* target = res_target(one.tree);
-      if (string_of(column->fields[1]) == target->name) return never_null(in, inner, target->val);
-    }
-    return false;
+    const node* value = value_of(inner, string_of(column->fields[1]));
+    return value != nullptr && !has_grouping_sets(inner) && never_null(in, inner, value);
   }
   const store::column_facts* facts = table_column(in, expression);
   return facts != nullptr && facts->not_null;
+}
+
+bool has_fixed_scale(const query_context& in, const relation& query, const node* number) {
+  const auto fixed = [&](const node* one) { return has_fixed_scale(in, query, one); };
+  const auto all_fixed = [&](node* const* items, std::size_t n) {
+    return std::all_of(items, items + n, fixed);
+  };
+  if (const PgQuery__ColumnRef* column = column_ref(number)) {
+    const named_item source = named(*parts_of(query).from, string_of(column->fields[0]));
+    if (source.item == nullptr) return false;
+    if (source.item->kind == relation_kind::rename) {
+      const relation& inner = *source.item->input;
+      const node* value = value_of(inner, string_of(column->fields[1]));
+      return value != nullptr && has_fixed_scale(in, inner, value);
+    }
+    const store::column_facts* facts = table_column(in, number);
+    return facts != nullptr && (facts->type == "integer" || facts->type == "bigint" ||
+                                facts->type == "smallint" || facts->type.starts_with("numeric("));
+  }
+  switch (number->node_case) {
+    case PG_QUERY__NODE__NODE_A_CONST:
+      return true;
+    case PG_QUERY__NODE__NODE_A_EXPR: {
+      const PgQuery__AExpr* both = operation(number);
+      return both->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP && both->n_name == 1 &&
+             std::string_view("+-*").find(string_of(both->name[0])) != std::string_view::npos &&
+             (both->lexpr == nullptr || fixed(both->lexpr)) && fixed(both->rexpr);
+    }
+    case PG_QUERY__NODE__NODE_TYPE_CAST:
+      return number->type_cast->type_name->n_typmods > 0 || fixed(number->type_cast->arg);
+    case PG_QUERY__NODE__NODE_COALESCE_EXPR:
+      return all_fixed(number->coalesce_expr->args, number->coalesce_expr->n_args);
+    case PG_QUERY__NODE__NODE_CASE_EXPR: {
+      const PgQuery__CaseExpr* cases = number->case_expr;
+      return std::all_of(cases->args, cases->args + cases->n_args,
+                         [&](const node* when) { return fixed(when->case_when->result); }) &&
+             (cases->defresult == nullptr || fixed(cases->defresult));
+    }
+    default:
+      return false;
+  }
 }
 
 bool is_correlated(const dependent_join& of) {

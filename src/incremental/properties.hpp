@@ -37,6 +37,11 @@ namespace matview::incremental {
 [[nodiscard]] std::optional<std::vector<node*>> deciding_expressions(const query_context& in,
                                                                      const relation& query);
 
+/// Whether all values of a numeric expression have digits after the point as its parts are declared
+/// to have, and not as each row happens to have them. `query`: where it stands.
+[[nodiscard]] bool has_fixed_scale(const query_context& in, const relation& query,
+                                   const node* number);
+
 /// Whether an expression of this SELECT can never be NULL: a NOT NULL column that no outer join
 /// makes NULL.
 [[nodiscard]] bool never_null(const query_context& in, const relation& query,

@@ -101,7 +101,8 @@ const std::vector<construct_text>& refused_constructs() {
        "cast it to text, with COLLATE \"C\" if it is text; lower(x::text) for citext"},
       {construct::hidden_operator, "hidden_operator",
        "USING, IN (SELECT ...), NULLIF, CASE x WHEN, IS DISTINCT FROM and comparisons of rows do "
-       "not show which operator they mean, and that of a type from an extension (citext) is not PostgreSQL's own",
+       "not show which operator they mean, and that of a type from an extension (citext) is not "
+       "PostgreSQL's own",
        "write the comparisons out with =: JOIN ... ON, EXISTS, CASE WHEN x = y; or compare "
        "lower(x::text)"},
       {construct::unknown_syntax, "unknown_syntax",
@@ -109,7 +110,7 @@ const std::vector<construct_text>& refused_constructs() {
        "write it in SQL of PostgreSQL 15"},
       {construct::too_large, "too_large",
        "the compiler ends at 30 tables, 7 times the same one in one FROM, 64 branches of set "
-       "operations and 200 levels of nesting",
+       "operations, 200 levels of nesting and 1,500 operators in a row",
        "divide it: keep a part of it in a view of its own"},
       {construct::reserved_name, "reserved_name",
        "names that begin with __mv are for the columns that the view keeps beside yours, and "

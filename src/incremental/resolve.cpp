@@ -318,11 +318,17 @@ class resolver final {
     const std::string shown = fmt::format("the {} {}.{}",
                                           table.kind == 'f'   ? "foreign table"
                                           : table.kind == 'm' ? "materialized view"
+                                          : table.kind == 'S' ? "sequence"
                                                               : "table",
                                           table.schema, table.name);
     const auto refuse = [&](construct what, const std::string& more = {}) {
       throw not_incremental(what, shown + more, table.name, alias);
     };
+    // Its own change is what a refresh of the view would be.
+    if (table.schema == "matview" && !table.storage && table.kind != 'v') {
+      refuse(construct::system_table);
+    }
+    if (table.kind == 'S') refuse(construct::system_table);
     if (table.kind == 'f') refuse(construct::foreign_table);
     if (!table.foreign_below.empty()) {
       refuse(construct::foreign_table,
@@ -523,8 +529,21 @@ void keep_parentheses(arena& in, const select_statement* query) {
 
 }  // namespace
 
+namespace {
+
+// All that follows recurses, and the stack has an end.
+void refuse_depth(const select_statement* query) {
+  constexpr std::size_t most = 3'000;
+  if (depth_of(query) > most) {
+    throw not_incremental(construct::too_large, "an expression nested too deeply");
+  }
+}
+
+}  // namespace
+
 resolved_query resolve(arena& in, const store::query_facts& facts) {
   resolved_query out;
+  out.casts_keep_null = facts.casts_keep_null;
   refuse_marks(facts.query);
   for (const auto& [name, table] : facts.tables) refuse_marks(table.query);
   try {
@@ -532,8 +551,10 @@ resolved_query resolve(arena& in, const store::query_facts& facts) {
   } catch (const std::exception& failed) {
     throw not_incremental(construct::unknown_syntax, failed.what());
   }
+  refuse_depth(out.tree);
   out.sub_links = number_sub_links(out.tree, true);
   inliner(in, facts).run(out.tree, {}, 0);
+  refuse_depth(out.tree);
   resolver(in, facts, out).query(out.tree, nullptr);
   keep_parentheses(in, out.tree);
   for (const store::column_facts& column : facts.output) {

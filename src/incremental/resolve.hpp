@@ -21,8 +21,9 @@ struct scan {
 /// the same.
 struct resolved_query {
   select_statement* tree = nullptr;
-  std::size_t sub_links = 0;  ///< In the query as it was given: SubLink.location is their number.
-  std::vector<scan> scans;    ///< In the order in which they stand.
+  std::size_t sub_links = 0;    ///< In the query as it was given: SubLink.location is their number.
+  std::vector<scan> scans;      ///< In the order in which they stand.
+  bool casts_keep_null = true;  ///< A cast of NULL is NULL.
 
   [[nodiscard]] const scan* scan_of(const std::string& alias) const;
 };

@@ -240,6 +240,20 @@ void walk(const ProtobufCMessage* tree, const std::function<bool(ProtobufCMessag
   children(mutable_tree, [&](ProtobufCMessage** child) { walk(*child, visit); });
 }
 
+std::size_t depth_of(const select_statement* query) {
+  std::size_t deepest = 0;
+  std::vector<std::pair<ProtobufCMessage*, std::size_t>> left;
+  left.emplace_back(const_cast<ProtobufCMessage*>(&query->base), 0);  // NOLINT: only read
+  while (!left.empty()) {
+    const auto [message, depth] = left.back();
+    left.pop_back();
+    deepest = std::max(deepest, depth);
+    children(message,
+             [&, next = depth + 1](ProtobufCMessage** child) { left.emplace_back(*child, next); });
+  }
+  return deepest;
+}
+
 void walk(const node* tree, const std::function<bool(ProtobufCMessage*)>& visit) {
   if (tree != nullptr) walk(&tree->base, visit);
 }

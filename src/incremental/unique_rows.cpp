@@ -18,19 +18,6 @@ bool only_inner_joins(const relation& item) {
          only_inner_joins(*item.right);
 }
 
-// unnest() and the like may stand among the targets; only PostgreSQL's own operators and casts
-// surely do not.
-bool may_return_set(const node* expression) {
-  bool found = false;
-  walk(expression, [&](ProtobufCMessage* message) {
-    const auto* both = as<PgQuery__AExpr>(message, pg_query__a__expr__descriptor);
-    found = found || message->descriptor == &pg_query__func_call__descriptor ||
-            (both != nullptr && both->n_name != 1);
-    return !found;
-  });
-  return found;
-}
-
 std::optional<table_column_name> named(const node* expression) {
   const PgQuery__ColumnRef* column = column_ref(expression);
   if (column == nullptr || column->n_fields != 2) return std::nullopt;
@@ -99,6 +86,17 @@ class dependencies final {
 };
 
 }  // namespace
+
+bool may_return_set(const node* expression) {
+  bool found = false;
+  walk(expression, [&](ProtobufCMessage* message) {
+    const auto* both = as<PgQuery__AExpr>(message, pg_query__a__expr__descriptor);
+    found = found || message->descriptor == &pg_query__func_call__descriptor ||
+            (both != nullptr && both->n_name != 1);
+    return !found;
+  });
+  return found;
+}
 
 std::optional<std::vector<std::size_t>> identifying_targets(const query_context& in,
                                                             const relation& query) {

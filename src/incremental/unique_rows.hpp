@@ -8,6 +8,10 @@
 
 namespace matview::incremental {
 
+/// Whether an expression may yield several rows: unnest() and the like may stand in it; only
+/// PostgreSQL's own operators and casts surely do not.
+[[nodiscard]] bool may_return_set(const node* expression);
+
 /// The targets that tell each row of `query` from all others, as indexes: primary keys of tables
 /// whose rows determine those of all others, by the equalities of WHERE and ON. As few as suffice,
 /// and all of them columns that are NOT NULL. Nothing if two rows may be the same, or if that

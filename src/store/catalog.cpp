@@ -26,7 +26,8 @@ select n.nspname, c.relname, pg_catalog.pg_get_userbyid(c.relowner), c.relispopu
        c.relispopulated and (c.relkind = 'v' or {0}),
        case when not exists (select from pg_catalog.pg_locks l
                               where l.relation = c.oid and l.mode = 'AccessExclusiveLock')
-            then pg_catalog.pg_total_relation_size(case c.relkind when 'm' then c.oid else {2} end) end,
+            then pg_catalog.pg_total_relation_size(
+              coalesce(case c.relkind when 'v' then {2} end, c.oid)) end,
        coalesce(pg_catalog.obj_description(c.oid, 'pg_class'), ''), c.relkind = 'v'
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where (c.relkind = 'm' or {1}) and n.nspname = $1

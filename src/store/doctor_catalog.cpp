@@ -426,6 +426,23 @@ asio::awaitable<server_facts> read_server(pg::connection& on) {
   co_return out;
 }
 
+asio::awaitable<std::vector<std::int64_t>> find_altered(
+    pg::connection& on, const std::vector<std::string>& quoted_names,
+    const std::vector<std::string>& schemas) {
+  std::string sql = with_incremental(
+      "select c.oid::pg_catalog.int8 from pg_catalog.pg_class c "
+      "join pg_catalog.pg_namespace n on n.oid = c.relnamespace "
+      "where {is_incremental} and {storage_of} is null and not {is_helper} and "
+      "(n.nspname = any ($2::pg_catalog.text[]) or c.oid = any (select "
+      "pg_catalog.to_regclass(q)::pg_catalog.oid from pg_catalog.unnest($1::pg_catalog.text[]) "
+      "q))");
+  auto bound = values(pg::array_literal(quoted_names), pg::array_literal(schemas));
+  const pg::result found = co_await on.query(std::move(sql), std::move(bound));
+  std::vector<std::int64_t> out;
+  for (int row = 0; row < found.rows(); ++row) out.push_back(found.integer(row, 0));
+  co_return out;
+}
+
 asio::awaitable<std::vector<view_facts>> read_views(pg::connection& on,
                                                     const std::vector<std::string>& quoted_names,
                                                     const std::vector<std::string>& schemas) {

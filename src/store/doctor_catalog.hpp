@@ -114,6 +114,12 @@ struct schedule_facts {
 /// The role, the server, and for how long it has counted.
 asio::awaitable<server_facts> read_server(pg::connection& on);
 
+/// The oids of those of read_views() that read no storage, as somebody has given them another
+/// query: it leaves them out.
+asio::awaitable<std::vector<std::int64_t>> find_altered(
+    pg::connection& on, const std::vector<std::string>& quoted_names,
+    const std::vector<std::string>& schemas);
+
 /// Views by quoted name, or else all of some schemas, or else all of the schemas that the role may
 /// use; sorted by name.
 asio::awaitable<std::vector<view_facts>> read_views(pg::connection& on,

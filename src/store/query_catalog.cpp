@@ -63,7 +63,12 @@ with recursive reached(oid) as (
 
 constexpr std::string_view tables_sql = R"(
 select c.oid::pg_catalog.int8, n.nspname, c.relname, c.relkind, c.relpersistence,
-       c.relrowsecurity and pg_catalog.row_security_active(c.oid),
+       c.relrowsecurity and (pg_catalog.row_security_active(c.oid) or exists (
+         -- What is read through a plain view is read with the rights of its owner.
+         select from reached p join pg_catalog.pg_class v on v.oid = p.oid and v.relkind = 'v'
+           join pg_catalog.pg_roles o on o.oid = v.relowner
+          where p.oid <> $1::pg_catalog.int8::pg_catalog.oid and not (o.rolsuper or o.rolbypassrls)
+            and (c.relforcerowsecurity or not pg_catalog.pg_has_role(o.oid, c.relowner, 'USAGE')))),
        n.nspname = 'matview' and c.relname like 'storage\_%',
        pg_catalog.has_table_privilege(c.oid, 'TRIGGER') or pg_catalog.pg_has_role(c.relowner, 'USAGE'),
        pg_catalog.pg_get_userbyid(c.relowner),
@@ -108,22 +113,53 @@ select i.indrelid::pg_catalog.int8, a.attname
 // The tree of a rule names functions and operators by oid. A cast by way of text (COERCEVIAIO) is
 // the only node whose result type stands before a collation.
 constexpr std::string_view functions_sql = R"(,
-trees as (
+rules as (
   select w.ev_action::pg_catalog.text as tree from reached r
     join pg_catalog.pg_rewrite w on w.ev_class = r.oid and w.ev_type = '1'),
+-- What a call leaves out does not stand in the rule.
+trees as (
+  select r.tree from rules r
+  union all
+  select p.proargdefaults::pg_catalog.text from pg_catalog.pg_proc p
+   where p.oid >= 16384 and p.proargdefaults is not null and p.oid in (
+     select m[1]::pg_catalog.oid from rules r
+      cross join lateral pg_catalog.regexp_matches(r.tree, ' :(?:funcid|aggfnoid|winfnoid) (\d+)', 'g') m)),
 named as (
   select distinct m[1] as word, m[2]::pg_catalog.oid as oid from trees t
    cross join lateral pg_catalog.regexp_matches(t.tree,
      ' :(funcid|opfuncid|aggfnoid|winfnoid|opno) (\d+)', 'g') m),
-called as (
+direct as (
   select distinct p.oid from named
     join pg_catalog.pg_proc p on p.oid = case word
       when 'opno' then (select o.oprcode from pg_catalog.pg_operator o where o.oid = named.oid)
-      else named.oid end)
+      else named.oid end),
+-- An aggregate is IMMUTABLE whatever it is made of.
+called as (
+  select d.oid from direct d
+  union
+  select s.oid from direct d join pg_catalog.pg_aggregate a on a.aggfnoid::pg_catalog.oid = d.oid
+   cross join lateral pg_catalog.unnest(array[a.aggtransfn, a.aggfinalfn]::pg_catalog.oid[]) s(oid)
+   where d.oid >= 16384 and s.oid <> 0),
+-- Of each type that a text is cast to, what it is made of.
+made(oid, inside) as (
+  select m[1]::pg_catalog.oid, m[1]::pg_catalog.oid from trees t
+   cross join lateral pg_catalog.regexp_matches(t.tree, ' :resulttype (\d+) :resultcollid', 'g') m
+  union
+  select m.oid, i.oid from made m join pg_catalog.pg_type y on y.oid = m.inside
+   cross join lateral (
+     select y.typelem union all select y.typbasetype
+     union all select a.atttypid from pg_catalog.pg_attribute a
+                where y.typtype = 'c' and a.attrelid = y.typrelid and a.attnum > 0
+     union all select g.rngsubtype from pg_catalog.pg_range g where y.oid in (g.rngtypid, g.rngmultitypid)) i(oid)
+   where i.oid <> 0)
 select case p.prokind when 'a' then 'aggregate' else 'function' end,
        case when n.nspname = 'pg_catalog' then p.proname
             else n.nspname || '.' || p.proname end,
-       p.provolatile, p.oid < 16384, p.pronargs
+       -- By today's offset of the time zone.
+       case when p.oid in ('pg_catalog.timetz(time)'::pg_catalog.regprocedure,
+                           'pg_catalog.timezone(text, timetz)'::pg_catalog.regprocedure)
+            then 'clock' else p.provolatile::pg_catalog.text end,
+       p.oid < 16384, p.pronargs
   from called join pg_catalog.pg_proc p on p.oid = called.oid
   join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 union all
@@ -138,15 +174,37 @@ select 'operator', n.nspname || '.' || o.oprname, '', false, 0
    select from trees t where t.tree ~
      '(DISTINCTEXPR|NULLIFEXPR|CASETESTEXPR|ROWCOMPAREEXPR|:usingClause \(|SUBLINK :subLinkType 2)')
 union all
-select 'cast', pg_catalog.format_type(m[1]::pg_catalog.oid, null), '', true, 0 from trees t
- cross join lateral pg_catalog.regexp_matches(t.tree, ' :resulttype (\d+) :resultcollid', 'g') m
- where m[1]::pg_catalog.oid in ('pg_catalog.date'::pg_catalog.regtype,
+select distinct 'cast', pg_catalog.format_type(m.oid, null), '', true, 0 from made m
+ where m.inside in ('pg_catalog.date'::pg_catalog.regtype,
    'pg_catalog.timestamptz'::pg_catalog.regtype, 'pg_catalog.timestamp'::pg_catalog.regtype,
    'pg_catalog.time'::pg_catalog.regtype, 'pg_catalog.timetz'::pg_catalog.regtype)
+union all
+-- A name that is looked up by the search_path, or is shown by it.
+select 'object name', pg_catalog.format_type(y.oid, null), '', true, 0 from pg_catalog.pg_type y
+ where y.oid in ({}) and (
+   y.oid in (select m.inside from made m)
+   or exists (select from trees t where t.tree ~ pg_catalog.format(' :vartype (%s|%s) ', y.oid, y.typarray))
+  and (exists (select from made) or exists (
+    select from called c join pg_catalog.pg_proc p on p.oid = c.oid
+     where p.oid < 16384 and p.proname in ('concat', 'concat_ws', 'format', 'array_to_string', 'textanycat', 'anytextcat',
+       'to_json', 'to_jsonb', 'row_to_json', 'json_build_object', 'json_build_array', 'jsonb_build_object',
+       'jsonb_build_array', 'json_agg', 'jsonb_agg', 'json_object_agg', 'jsonb_object_agg', 'array_to_json'))))
+union all
+select 'cast of NULL', '', '', false, 0 from pg_catalog.pg_cast k
+  join called c on c.oid = k.castfunc join pg_catalog.pg_proc p on p.oid = k.castfunc
+ where not p.proisstrict and p.oid >= 16384
 union all
 -- By way of text or XML: what a date, an interval, a float or bytes look like is a setting.
 select 'setting', '', '', true, 0 from trees t
  where t.tree ~ ' :resulttype \d+ :resultcollid' or t.tree ~ 'XMLEXPR')";
+
+constexpr std::string_view object_names =
+    "'pg_catalog.regproc'::pg_catalog.regtype, 'pg_catalog.regprocedure'::pg_catalog.regtype, "
+    "'pg_catalog.regoper'::pg_catalog.regtype, 'pg_catalog.regoperator'::pg_catalog.regtype, "
+    "'pg_catalog.regclass'::pg_catalog.regtype, 'pg_catalog.regtype'::pg_catalog.regtype, "
+    "'pg_catalog.regconfig'::pg_catalog.regtype, 'pg_catalog.regdictionary'::pg_catalog.regtype, "
+    "'pg_catalog.regrole'::pg_catalog.regtype, 'pg_catalog.regnamespace'::pg_catalog.regtype, "
+    "'pg_catalog.regcollation'::pg_catalog.regtype, 'pg_catalog.aclitem'::pg_catalog.regtype";
 
 // Functions of PostgreSQL that are STABLE only because they read a setting (TimeZone, DateStyle,
 // IntervalStyle, ...), which a refresh sets to what it was when the view was made.
@@ -254,6 +312,11 @@ void add_function(query_facts& to, const pg::result& row, int at) {
   }
   if (what == "cast") return to.faults.push_back({name, kind::from_text});
   if (what == "operator") return fault(kind::hidden_operator);
+  if (what == "object name") return to.faults.push_back({name, kind::session});
+  if (what == "cast of NULL") {
+    to.casts_keep_null = false;
+    return;
+  }
   if (what == "setting") {
     to.uses_settings = true;
     return;
@@ -261,6 +324,7 @@ void add_function(query_facts& to, const pg::result& row, int at) {
   if (what == "aggregate") to.aggregates.insert(name);
   const std::string_view volatility = row.text(at, 2);
   const bool ours = row.boolean(at, 3);  // PostgreSQL's own.
+  if (volatility == "clock") return fault(kind::clock);
   if (ours && (is_one_of(clock_functions, name) || (name == "age" && row.integer(at, 4) == 1))) {
     return fault(kind::clock);
   }
@@ -339,7 +403,7 @@ asio::awaitable<query_facts> read_query_facts(pg::connection& on, std::int64_t v
     tables[keys.integer(row, 0)].primary_key.push_back(keys.string(row, 1));
   }
   static const std::string functions =
-      std::string(reached) + fmt::format(fmt::runtime(functions_sql));
+      std::string(reached) + fmt::format(fmt::runtime(functions_sql), object_names);
   const pg::result called = co_await on.query(functions, one);
   for (int row = 0; row < called.rows(); ++row) add_function(out, called, row);
   out.query = tables[view].query;

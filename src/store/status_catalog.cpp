@@ -71,7 +71,8 @@ select c.oid::pg_catalog.int8, n.nspname, c.relname, c.relispopulated,
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   left join refreshing r on r.view = c.oid
- cross join lateral (select case c.relkind when 'm' then c.oid else {storage_of} end as oid) as held
+ cross join lateral (
+   select coalesce(case c.relkind when 'v' then {storage_of} end, c.oid) as oid) as held
  where (c.relkind = 'm' or {is_incremental}) and not {is_helper}
    and case when pg_catalog.cardinality($1::pg_catalog.oid[]) > 0
             then c.oid = any ($1::pg_catalog.oid[])

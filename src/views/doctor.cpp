@@ -228,9 +228,10 @@ constexpr std::int64_t most_changed = 1'100'000;
 
 // Rows without a view are found when all is looked at.
 asio::awaitable<void> examine_incremental(pg::connection& on, const request& asked,
+                                          const std::vector<std::string>& names,
                                           const std::vector<store::view_facts>& views,
                                           doctor_report& report) {
-  std::vector<std::int64_t> oids;
+  std::vector<std::int64_t> oids = co_await store::find_altered(on, names, asked.options.schemas);
   for (const store::view_facts& view : views) {
     if (view.incremental) oids.push_back(view.id);
   }
@@ -300,7 +301,7 @@ asio::awaitable<doctor_report> examine_on(pg::connection& on, const request& ask
     std::vector<finding> found = findings_of(view, around);
     std::move(found.begin(), found.end(), std::back_inserter(report.findings));
   }
-  co_await examine_incremental(on, asked, views, report);
+  co_await examine_incremental(on, asked, names, views, report);
   const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
   for (const store::schedule_facts& schedule : schedules) {
     std::vector<finding> found = findings_of(schedule, now, report.unseen);

@@ -22,7 +22,8 @@ struct refresh_request {
   identifier view;
   refresh_options options;
   statement_settings settings;
-  int tries = 0;  ///< That were in vain before.
+  int tries = 0;             ///< That were in vain before.
+  std::string because = {};  ///< The reason to tell; empty: what the refresh itself finds.
 };
 
 /// What the catalog says of the view: statements::look_at().

@@ -47,7 +47,7 @@ refresh_request checked(std::string_view name, refresh_options options, int trie
   }
   statement_settings settings("matview refresh " + view.text(), options.statement_timeout,
                               options.lock_timeout);
-  return {std::move(view), std::move(options), std::move(settings), tries};
+  return {std::move(view), std::move(options), std::move(settings), tries, {}};
 }
 
 asio::awaitable<refresh_report> refresh_once(pg::connection& on, const refresh_request& request) {
@@ -161,10 +161,10 @@ asio::awaitable<refresh_report> refresh_recompiling(pg::connection& on, std::str
   if (!options.lock_timeout) preamble += give_way(tries) + "; ";
   co_await recompile(on, std::string(there->quoted), std::move(preamble));
   options.mode = refresh_mode::full;
+  refresh_request request = checked(name, std::move(options), tries);
+  request.because = why;
   try {
-    refresh_report report = co_await refresh_on(on, std::move(name), std::move(options), tries);
-    report.reason = std::move(why);
-    co_return report;
+    co_return co_await refresh_once(on, request);
   } catch (const recompile_needed& again) {
     why = again.reason;
   }

@@ -79,18 +79,11 @@ asio::awaitable<bool> fill(pg::connection& on, const incremental_names& view,
   co_return co_await pg::in_transaction(on, work);
 }
 
-// Whether it is what its query yields, and goes on to be that. What was missed may be missed again:
-// an owner can have more captured than who made the view.
-asio::awaitable<bool> is_whole(pg::connection& on, int id) {
-  const bool captured = co_await store::is_captured(on, id);
-  const bool shown = co_await store::shows_storage(on, id);
-  co_return captured&& shown;
-}
-
 asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
                                          verify_options options) {
   const incremental_names view = co_await names_of(on, name);
   verify_report out;
+  out.view = view.shown;
   std::optional<std::string> unfit;
   try {
     out = co_await compare(on, view, options);
@@ -101,14 +94,17 @@ asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
     throw error(errc::server_error, "its tables were changed: " + *unfit,
                 {.hint = "refresh it first, which makes it ready again; or use --repair"});
   }
-  if (!options.repair || (!unfit && out.right())) co_return out;
+  if (!options.repair) co_return out;
   const statement_settings settings("matview repair", options.statement_timeout,
                                     options.lock_timeout);
   const std::string preamble = settings.set_local(false);
-  if (!unfit) {
+  const bool shown = co_await store::shows_storage(on, view.id);
+  if (!unfit && shown) {
+    if (out.right()) co_return out;
     out.repaired = co_await fill(on, view, preamble);
-    const bool whole = co_await is_whole(on, view.id);
-    if (out.repaired && whole) co_return out;
+    // What was missed may be missed again: an owner can have more captured than who made the view.
+    const bool captured = co_await store::is_captured(on, view.id);
+    if (out.repaired && captured) co_return out;
   }
   co_await recompile(on, std::string(view.quoted), std::string(preamble), views_of_others::replace);
   out.repaired = co_await fill(on, view, preamble);

@@ -262,6 +262,9 @@ TEST_F(IncrementalCatalog, IsFoundWhereItDoesNotShowWhatIsKeptForIt) {
   db.execute("CREATE OR REPLACE VIEW v AS SELECT 1 AS same, 2::bigint AS n, 3::bigint AS total");
   const auto findings = found(finding_kind::altered_view);
   ASSERT_EQ(findings.size(), 1U) << told(doctor());
+  EXPECT_EQ(doctor({.names = {"v"}}).size(), 1U);
+  EXPECT_EQ(doctor({.schemas = {"public"}}).size(), 1U);
+  EXPECT_EQ(of("v").bytes, 0);
   EXPECT_EQ(findings[0].level, severity::error);
   EXPECT_TRUE(contains(findings[0].what, "another query")) << findings[0].what;
   EXPECT_EQ(of("v").fresh, freshness::unknown);
@@ -276,6 +279,15 @@ TEST_F(IncrementalCatalog, IsFoundWhereItDoesNotShowWhatIsKeptForIt) {
   EXPECT_TRUE(verify_matview("v").right());
   EXPECT_EQ(told(doctor()), "");
   EXPECT_EQ(refresh_matview("v").mode, refresh_mode::none);
+  // Also where it happens to yield the right rows.
+  db.execute(
+      "CREATE OR REPLACE VIEW v AS SELECT same, count(*) AS n, sum(id) AS total FROM t GROUP BY "
+      "same");
+  EXPECT_TRUE(verify_matview("v").right());
+  const verify_report repaired = verify_matview("v", {.repair = true});
+  EXPECT_TRUE(repaired.repaired);
+  EXPECT_EQ(repaired.view, "public.v");
+  EXPECT_EQ(told(found(finding_kind::altered_view)), "");
 }
 
 TEST_F(IncrementalCatalog, IsFoundWhereItReadsWithTheRightsOfItsReaders) {

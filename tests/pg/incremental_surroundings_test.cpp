@@ -102,6 +102,20 @@ TEST_F(IncrementalSurroundings, ATextSearchConfigurationFindsOtherWords) {
       "ALTER TEXT SEARCH CONFIGURATION words ALTER MAPPING FOR asciiword WITH english_stem");
 }
 
+TEST_F(IncrementalSurroundings, APlainViewIsGivenToWhomRowSecurityHoldsFor) {
+  const test_role bob(db, "bob");
+  db.execute(
+      "ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE VIEW low AS SELECT id, x FROM t; GRANT "
+      "SELECT ON t TO " +
+      bob.name());
+  create("v", "SELECT id, x FROM low");
+  db.execute("ALTER VIEW low OWNER TO " + bob.name());
+  change();
+  const error refusal = failure_of([] { refresh_matview("v"); });
+  EXPECT_TRUE(contains(refusal.what(), "row_security") || contains(refusal.what(), "may see"))
+      << refusal.what();
+}
+
 // ---- Settings
 
 TEST_F(IncrementalSurroundings, ConstantsAreReadAsTheyWereWritten) {

@@ -194,6 +194,10 @@ BEGIN
          md5(concat_ws('|', current_setting('server_version_num')::integer / 10000,
            (SELECT s.system_identifier FROM pg_control_system() AS s),
            (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()),
+           CASE WHEN bool_or(k.relrowsecurity) THEN (  -- through plain views it holds for their owners
+             SELECT string_agg(concat_ws(' ', o.oid, o.rolsuper, o.rolbypassrls), ',' ORDER BY w.oid)
+               FROM pg_rewrite AS w JOIN pg_class AS c ON c.oid = w.ev_class JOIN pg_roles AS o ON o.oid = c.relowner
+              WHERE w.oid = ANY (depends.rules)) END,
            string_agg(concat_ws(',', l.base::oid, k.relnamespace::regnamespace, k.relname, k.relkind, k.relrowsecurity,
              -- for whom it holds
              CASE WHEN k.relrowsecurity THEN (
@@ -413,6 +417,19 @@ BEGIN
 END
 $$;
 
+-- As what a log holds values of this type: of a domain that is NOT NULL as what it is made of, since a column of it cannot
+-- be added to a log that has rows.
+CREATE FUNCTION matview.logged_type(declared oid, with_modifier integer, OUT type oid, OUT modifier integer) RETURNS record
+  LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH RECURSIVE d (level, oid, modifier, forbids) AS (
+    SELECT 0, $1, $2, false
+    UNION ALL
+    SELECT d.level + 1, y.typbasetype, CASE WHEN y.typtypmod <> -1 THEN y.typtypmod ELSE d.modifier END, y.typnotnull
+      FROM d JOIN pg_type AS y ON y.oid = d.oid AND y.typtype = 'd')
+  SELECT d.oid, d.modifier FROM d WHERE d.level = CASE WHEN (SELECT bool_or(x.forbids) FROM d AS x)
+    THEN (SELECT max(x.level) FROM d AS x) ELSE 0 END
+$$;
+
 -- Makes the log of a base table, or gives it more columns, and remembers that the view needs them. To be committed
 -- before the view is filled. Waits for all transactions that write into the table: whoever calls sets lock_timeout.
 CREATE FUNCTION matview.capture_changes(view integer, base regclass, columns name[]) RETURNS integer LANGUAGE plpgsql
@@ -481,8 +498,9 @@ BEGIN
     SELECT a.attname AS name FROM unnest(known.columns) AS n (name)
       JOIN pg_attribute AS a ON a.attrelid = format('matview.log_%s', known.id)::regclass AND a.attname = n.name
       LEFT JOIN pg_attribute AS b ON b.attrelid = capture_changes.base AND b.attname = n.name AND NOT b.attisdropped
+      LEFT JOIN LATERAL matview.logged_type(b.atttypid, b.atttypmod) AS y ON true
      WHERE b.attname IS NULL
-        OR (a.atttypid, a.atttypmod, a.attcollation) IS DISTINCT FROM (b.atttypid, b.atttypmod, b.attcollation)
+        OR (a.atttypid, a.atttypmod, a.attcollation) IS DISTINCT FROM (y.type, y.modifier, b.attcollation)
   LOOP
     known.columns := array_remove(known.columns, c.name);
     missing := concat_ws(', ', missing, format('DROP COLUMN %I', c.name));
@@ -501,11 +519,12 @@ BEGIN
      GROUP BY n.name
      ORDER BY array_position(known.columns, n.name), min(n.rank), min(n.place), n.name);
   FOR c IN
-    SELECT b.attname AS name, format_type(b.atttypid, b.atttypmod) AS type,
+    SELECT b.attname AS name, format_type(y.type, y.modifier) AS type,
            (SELECT format(' COLLATE %I.%I', n.nspname, o.collname) FROM pg_collation AS o
               JOIN pg_namespace AS n ON n.oid = o.collnamespace WHERE o.oid = b.attcollation) AS collate
       FROM unnest(wanted) WITH ORDINALITY AS u (w, i)
-      JOIN pg_attribute AS b ON b.attrelid = capture_changes.base AND b.attname = u.w ORDER BY u.i
+      JOIN pg_attribute AS b ON b.attrelid = capture_changes.base AND b.attname = u.w,
+           LATERAL matview.logged_type(b.atttypid, b.atttypmod) AS y ORDER BY u.i
   LOOP
     IF c.name <> ALL (known.columns) THEN
       missing := concat_ws(', ', missing, format('DROP COLUMN IF EXISTS %I', c.name),
@@ -1152,10 +1171,16 @@ BEGIN
           ELSE 'its storage does not hold what its tables held: %s' END, SQLERRM);
         RETURN;
       WHEN OTHERS THEN
-        IF matview.fingerprint(v.id, v.depends) IS NOT DISTINCT FROM v.fingerprint THEN
+        IF matview.fingerprint(v.id, v.depends) IS DISTINCT FROM v.fingerprint THEN
+          moved := true;
+          RETURN;
+        END IF;
+        -- Rights, locks, resources and what an operator does are not the query's; all else may be an error that it never
+        -- makes of the rows that are there: of a function, of a domain. If not, filling it anew says so.
+        IF left(SQLSTATE, 2) IN ('08', '25', '40', '53', '55', '57', '58', 'XX') OR SQLSTATE = '42501' THEN
           RAISE;
         END IF;
-        moved := true;
+        because := format('the changes cannot be computed by themselves: %s', SQLERRM);
         RETURN;
     END;
     -- Another table was changed since we looked, or many rows more.
