@@ -53,6 +53,12 @@ draft::draft(const compile_input& from)
 const std::vector<store::column_facts>& draft::types_of(const std::string& of) const {
   const auto known = input.types.find(of);
   if (known == input.types.end()) throw unknown_types{of};
+  for (const store::column_facts& one : known->second) {
+    if (one.type == "record") {
+      throw not_incremental(construct::type_without_hash,
+                            "a row, as (a, b), which has to be written as its columns");
+    }
+  }
   return known->second;
 }
 

@@ -24,22 +24,29 @@ std::vector<node*> group_expressions(const query_context& in, const relation& qu
   const select_parts parts = parts_of(query);
   if (parts.aggregate == nullptr) return out;
   for (const expression& one : parts.aggregate->expressions) add(one.tree);
-  // What is left ungrouped outside of aggregates is determined by the others.
-  const auto ungrouped = [&](const node* expression) {
-    node* rest = copy(in.memory, expression);
-    replace(rest, [&](node* at) -> node* {
-      const PgQuery__FuncCall* call = func_call(at);
-      if (is_known(at) || (call != nullptr && is_aggregate(call, in.facts)) ||
-          sub_link(at) != nullptr) {
-        return parse_expression(in.memory, "NULL");
-      }
-      if (column_ref(at) != nullptr) add(copy(in.memory, at));
-      return at;
-    });
-  };
   if (out.empty() || has_grouping_sets(query)) return out;
-  for (const expression& one : parts.project->expressions) ungrouped(res_target(one.tree)->val);
-  if (parts.having != nullptr) ungrouped(parts.having->condition);
+  const auto add_ungrouped = [&](const node* expression) {
+    for (node* column : ungrouped_columns(in, expression, out)) add(column);
+  };
+  for (const expression& one : parts.project->expressions) add_ungrouped(res_target(one.tree)->val);
+  if (parts.having != nullptr) add_ungrouped(parts.having->condition);
+  return out;
+}
+
+std::vector<node*> ungrouped_columns(const query_context& in, const node* expression,
+                                     const std::vector<node*>& groups) {
+  std::vector<node*> out;
+  node* rest = copy(in.memory, expression);
+  replace(rest, [&](node* at) -> node* {
+    const PgQuery__FuncCall* call = func_call(at);
+    if (std::ranges::any_of(groups, [&](const node* one) { return same(one, at); }) ||
+        (call != nullptr && is_aggregate(call, in.facts)) || sub_link(at) != nullptr ||
+        at->node_case == PG_QUERY__NODE__NODE_GROUPING_FUNC) {
+      return parse_expression(in.memory, "NULL");
+    }
+    if (column_ref(at) != nullptr) out.push_back(copy(in.memory, at));
+    return at;
+  });
   return out;
 }
 

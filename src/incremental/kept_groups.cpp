@@ -86,7 +86,12 @@ class kept_groups final {
       if (has_sub_link(expression)) out.why_not = "a subquery stands beside the aggregates";
       outputs_.push_back(expression);
     };
-    for (node* value : shown_) read(value);
+    for (node* value : shown_) {
+      read(value);
+      if (!out.sets.empty() && !ungrouped_columns(draft_.in, value, out.keys).empty()) {
+        out.why_not = "a column stands beside them that only a primary key in GROUP BY allows";
+      }
+    }
     if (parts_.having != nullptr) read(parts_.having->condition);
     if (const relation* sort = parts_of(*draft_.whole).sort) {
       for (const expression& item : sort->expressions) read(item.tree->sort_by->node);

@@ -32,9 +32,9 @@ std::string of_many_branches() {
 }
 
 std::string of_many_operators() {
-  std::string out = "SELECT id, a";
-  for (int i = 1; i < 2'500; ++i) out += " + a";
-  return out + " AS x FROM r";
+  std::string out = "SELECT id, ";
+  for (int i = 0; i < 1'600; ++i) out += "NOT ";
+  return out + "a = 1 AS x FROM r";
 }
 
 const std::vector<refused_query>& refused_queries() {
@@ -138,6 +138,9 @@ const std::vector<refused_query>& refused_queries() {
        "ROLLUP"},
       {"grouping_sets", "SELECT d, count(*) AS n FROM t LEFT JOIN s USING (a) GROUP BY CUBE (d)",
        "CUBE"},
+      {"grouping_sets", "SELECT id, a, count(*) AS n FROM r GROUP BY GROUPING SETS ((id), (id, b))",
+       "GROUPING"},
+      {"type_without_hash", "SELECT id FROM r ORDER BY (a, b)", ""},
       {"null_in_subquery", "SELECT id FROM s WHERE x2 > 0 AND a NOT IN (SELECT b FROM r)",
        "a NOT IN", "NOT IN on public.r"},
       {"type_without_hash", "SELECT k, string_agg(id::text, ',') AS l FROM bits GROUP BY k", "k,",
