@@ -79,8 +79,8 @@ class arena final {
 /// `"a"`, as SQL takes any name.
 [[nodiscard]] std::string quoted(std::string_view name);
 
-/// How many messages stand in each other, at most: two for each operator of `a + b + c`. It does not
-/// recurse, as walk() and all else does.
+/// How many messages stand in each other, at most: two for each operator of `a + b + c`. It does
+/// not recurse, as walk() and all else does.
 [[nodiscard]] std::size_t depth_of(const select_statement* query);
 
 /// Calls `visit` for each message below `tree`, itself included, parents first; it goes on into a
