@@ -421,18 +421,18 @@ asio::awaitable<std::vector<stored_column>> read_keys(
     pg::connection& on, int id, const std::map<std::string, std::string>& stored) {
   co_await on.run(fmt::format("CREATE TEMPORARY TABLE matview_keys (LIKE matview.storage_{})", id));
   std::vector<stored_column> out;
-  for (const auto& [name, expression] : stored) {
+  for (const auto& column : stored) {
     const auto index = [&](pg::transaction& in) -> asio::awaitable<std::string> {
       const auto made = co_await in.run(fmt::format(
           "CREATE INDEX matview_key ON pg_temp.matview_keys ({}); SELECT "
           "pg_catalog.pg_get_indexdef('pg_temp.matview_key'::pg_catalog.regclass, 1, false); "
           "DROP INDEX pg_temp.matview_key",
-          expression));
+          column.second));
       co_return made.at(1).string(0, 0);
     };
     try {
       std::string key = co_await pg::in_transaction(on, index);
-      out.push_back({.name = name, .key = std::move(key)});
+      out.push_back({.name = column.first, .key = std::move(key)});
     } catch (const error& failed) {
       if (failed.sqlstate() != "42704") throw;  // A type without an order: nobody has indexed it.
     }

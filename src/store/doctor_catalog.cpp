@@ -439,6 +439,7 @@ asio::awaitable<std::vector<std::int64_t>> find_altered(
   auto bound = values(pg::array_literal(quoted_names), pg::array_literal(schemas));
   const pg::result found = co_await on.query(std::move(sql), std::move(bound));
   std::vector<std::int64_t> out;
+  out.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) out.push_back(found.integer(row, 0));
   co_return out;
 }
