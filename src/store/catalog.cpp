@@ -106,11 +106,15 @@ error no_such_view(const identifier& name, const std::optional<relation>& found)
 }
 
 error parts_refused(const relation& view, const error& failed) {
-  return {errc::permission_denied,
-          fmt::format("the parts of {} in the schema matview belong to {}: {}", view.quoted,
-                      view.parts_of_another, failed.what()),
-          {.sqlstate = failed.sqlstate(),
-           .hint = fmt::format("run as {}, or as a member of that role", view.parts_of_another)}};
+  return {
+      errc::permission_denied,
+      fmt::format("the parts of {} in the schema matview belong to {}: {}", view.quoted,
+                  view.parts_of_another, failed.what()),
+      {.sqlstate = failed.sqlstate(),
+       .hint = fmt::format("run as {0}, or as a member of that role; to drop or convert it takes "
+                           "both, or ALTER VIEW {1} OWNER TO {0} "
+                           "before",
+                           view.parts_of_another, view.quoted)}};
 }
 
 asio::awaitable<std::optional<relation>> find_relation(pg::connection& on, const identifier& name) {

@@ -150,6 +150,10 @@ asio::awaitable<void> copy_definition(pg::connection& on, int from, int to) {
       "SELECT matview.view_text(i.definition) FROM matview.incremental i "
       "WHERE i.id = $1::pg_catalog.int4",
       std::move(values));
+  if (query.rows() == 0 || query.is_null(0, 0)) {
+    throw error(errc::server_error, "the view was made anew by somebody else meanwhile",
+                {.sqlstate = "40001", .hint = "try again"});
+  }
   std::string create =
       fmt::format("CREATE VIEW matview.definition_{} AS {}", to, query.string(0, 0));
   co_await on.query(std::move(create));

@@ -244,7 +244,7 @@ asio::awaitable<void> remake(pg::connection& on, int old, const std::string& pre
 
 }  // namespace
 
-asio::awaitable<void> recompile(pg::connection& on, std::string quoted, std::string preamble,
+asio::awaitable<bool> recompile(pg::connection& on, std::string quoted, std::string preamble,
                                 views_of_others other) {
   preamble = "SET LOCAL application_name = 'matview recompile'; " + preamble;
   std::optional<int> id;
@@ -267,6 +267,7 @@ asio::awaitable<void> recompile(pg::connection& on, std::string quoted, std::str
   };
   const bool fit = co_await pg::in_transaction(on, work);
   if (!fit) co_await remake(on, *id, preamble);
+  co_return !fit;
 }
 
 }  // namespace matview::views

@@ -56,12 +56,13 @@ enum class views_of_others {
 };
 
 /// Makes the program of a view anew, since its tables were changed, and all its parts if they do
-/// not fit it any more; in transactions of its own. It has to be filled then.
+/// not fit it any more; in transactions of its own. It has to be filled then, unless it returns
+/// true: a view that was made anew is filled when it takes its place.
 /// `preamble`: what each of them has to set first, as SQL; with give_way() in it, the parts change
 /// places patiently.
 /// @throws error  permission_denied if this role may not capture a table; server_error if the view
 /// was given another query, which is kept.
-asio::awaitable<void> recompile(pg::connection& on, std::string quoted, std::string preamble,
+asio::awaitable<bool> recompile(pg::connection& on, std::string quoted, std::string preamble,
                                 views_of_others other = views_of_others::keep);
 
 }  // namespace matview::views

@@ -309,7 +309,12 @@ asio::awaitable<refresh_report> one_refresh::apply(std::vector<pg::result> first
   refresh_report report;
   report.view = fmt::format("{}.{}", now->schema, now->name);
   report.mode = mode_named(done.mode);
-  report.reason = request_.because.empty() ? done.reason : request_.because;
+  report.reason = done.reason;
+  if (!request_.because.empty()) {
+    // It was made anew, and filled, a moment ago.
+    report.mode = report.mode == refresh_mode::swap ? report.mode : refresh_mode::full;
+    report.reason = request_.because;
+  }
   report.incremental = true;
   report.bytes = now->bytes;
   report.lock_waits = request_.tries;

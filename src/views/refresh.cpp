@@ -159,8 +159,8 @@ asio::awaitable<refresh_report> refresh_recompiling(pg::connection& on, std::str
                                     options.lock_timeout);
   std::string preamble = settings.set_local(false);
   if (!options.lock_timeout) preamble += give_way(tries) + "; ";
-  co_await recompile(on, std::string(there->quoted), std::move(preamble));
-  options.mode = refresh_mode::full;
+  const bool filled = co_await recompile(on, std::string(there->quoted), std::move(preamble));
+  options.mode = filled ? refresh_mode::automatic : refresh_mode::full;
   refresh_request request = checked(name, std::move(options), tries);
   request.because = why;
   try {

@@ -154,7 +154,8 @@ asio::awaitable<bool> make_ready(pg::connection& on, const std::string& quoted,
                                     options.lock_timeout);
   std::string preamble = settings.set_local(false);
   if (!options.lock_timeout) preamble += give_way(attempts) + "; ";
-  co_await recompile(on, std::string(quoted), std::string(preamble));
+  const bool filled = co_await recompile(on, std::string(quoted), std::string(preamble));
+  if (filled) co_return true;
   const auto fill = [&](pg::transaction& in) -> asio::awaitable<bool> {
     co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + preamble);
     co_await store::run_refresh(in.on(), std::string(quoted), std::string("full"));

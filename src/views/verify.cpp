@@ -87,6 +87,9 @@ asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
   std::optional<std::string> unfit;
   try {
     out = co_await compare(on, view, options);
+    // Its snapshot may be older than a storage that was put in the place of another meanwhile,
+    // which looks empty to it then.
+    if (!out.right()) out = co_await compare(on, view, options);
   } catch (const outdated& found) {
     unfit = found.reason;
   }
@@ -106,8 +109,9 @@ asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
     const bool captured = co_await store::is_captured(on, view.id);
     if (out.repaired && captured) co_return out;
   }
-  co_await recompile(on, std::string(view.quoted), std::string(preamble), views_of_others::replace);
-  out.repaired = co_await fill(on, view, preamble);
+  out.repaired = co_await recompile(on, std::string(view.quoted), std::string(preamble),
+                                    views_of_others::replace);
+  if (!out.repaired) out.repaired = co_await fill(on, view, preamble);
   co_return out;
 }
 

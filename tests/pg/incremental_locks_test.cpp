@@ -154,6 +154,33 @@ TEST_F(IncrementalLocks, ARefreshThatComesBeforeAVerificationMakesItLookAgain) {
   EXPECT_TRUE(verifying.get().right());
 }
 
+TEST_F(IncrementalLocks, ASwapThatComesBeforeAVerificationDoesNotMakeItWrong) {
+  make(view_kind::incremental);
+  session refresher(db.url());
+  refresher.execute("BEGIN; SELECT matview.refresh('v', 'swap')");
+  background verifying(averify_matview("v"));
+  ASSERT_TRUE(awaited("v"));
+  refresher.execute("COMMIT");
+  EXPECT_TRUE(verifying.get().right());
+}
+
+// Whoever comes second is told nothing untrue, as that the query is gone.
+TEST_F(IncrementalLocks, RefreshesBesideOnesThatMakeTheViewAnewComeThrough) {
+  make(view_kind::incremental);
+  for (int round = 0; round < 12; ++round) {
+    db.execute(round % 2 == 0 ? "ALTER TABLE t ALTER g DROP NOT NULL"
+                              : "ALTER TABLE t ALTER g SET NOT NULL");
+    db.execute("UPDATE t SET x = x + 1");
+    background one(arefresh_matview("v", {}));
+    background other(arefresh_matview("v", {}));
+    background together(arefresh_together({}, {}));
+    one.get();
+    other.get();
+    together.get();
+    expect_right();
+  }
+}
+
 TEST_F(IncrementalLocks, ALockTimeoutOfTheCallersCountsAsItIs) {
   make(view_kind::incremental);
   session reader(db.url());

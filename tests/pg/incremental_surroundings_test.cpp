@@ -239,6 +239,40 @@ TEST_F(IncrementalSurroundings, AColumnThatOnlyADroppedViewReadMayBeAltered) {
   }
 }
 
+TEST_F(IncrementalSurroundings, ATriggerFunctionThatWasDroppedIsMadeAnew) {
+  create("v", "SELECT g, sum(x) AS s FROM t GROUP BY g");
+  for (const std::string one : {"insert", "delete", "truncate", "replica"}) {
+    db.execute("DROP FUNCTION matview.log_1_" + one + "() CASCADE");
+    change();
+    refresh_matview("v");
+    expect_right();
+    change();
+    EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental) << one;
+    expect_right();
+  }
+}
+
+// They write with the rights of who made the log: on a table of one's own they would write
+// anything.
+TEST_F(IncrementalSurroundings, NobodyElseCanMakeTheCaptureWrite) {
+  create("v", "SELECT id, x FROM t");
+  const test_role other(db, "other");
+  db.execute("GRANT USAGE ON SCHEMA matview TO " + other.name() +
+             "; GRANT CREATE ON SCHEMA public TO " + other.name());
+  session theirs(other.url());
+  theirs.execute("CREATE TABLE forged (id int, x int)");
+  for (const std::string function : {"insert", "truncate", "replica"}) {
+    const std::string event = function == "truncate" ? "TRUNCATE" : "INSERT";
+    try {
+      theirs.execute("CREATE TRIGGER forge AFTER " + event +
+                     " ON forged EXECUTE FUNCTION matview.log_1_" + function + "()");
+      FAIL() << function;
+    } catch (const std::runtime_error& told) {
+      EXPECT_TRUE(contains(told.what(), "permission denied for function")) << told.what();
+    }
+  }
+}
+
 TEST_F(IncrementalSurroundings, WritersThatFailForWantOfARightAreFound) {
   const test_role maker(db, "maker");
   create("other", "SELECT id FROM t WHERE x = 0");
@@ -274,6 +308,8 @@ TEST_F(IncrementalSurroundings, ASchemaWithoutItsRowsIsToldWithTheWayOut) {
   const error told = failure_of([] { static_cast<void>(create("w", "SELECT id FROM t")); });
   EXPECT_TRUE(contains(told.what(), "tables without their rows")) << told.what();
   EXPECT_TRUE(contains(told.hint(), "DROP SCHEMA matview CASCADE")) << told.hint();
+  db.execute("TRUNCATE t");  // Writers do not feel it.
+  change();
   db.execute("DROP SCHEMA matview CASCADE");
   create("v", "SELECT id FROM t");
   change();

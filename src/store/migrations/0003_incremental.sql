@@ -14,9 +14,10 @@ CREATE TABLE matview.change_log (
   origin       text
 );
 
--- TRUNCATE of a base table, or of a partition or child of it.
+-- TRUNCATE of a base table, or of a partition or child of it. Without a foreign key: where a restore has left out the rows
+-- of change_log, TRUNCATE must not fail for it.
 CREATE TABLE matview.mark (
-  log          integer NOT NULL REFERENCES matview.change_log ON DELETE CASCADE,
+  log          integer NOT NULL,             -- a change_log
   xid          xid8 NOT NULL
 );
 ALTER TABLE matview.mark REPLICA IDENTITY FULL;
@@ -378,6 +379,8 @@ CREATE FUNCTION matview.write_log(log integer, by_row boolean, columns name[]) R
 #variable_conflict use_variable
 DECLARE
   writer constant regrole := matview.writer_of(log);
+  base_owner constant regrole := (SELECT k.relowner FROM matview.change_log AS l JOIN pg_class AS k ON k.oid = l.base
+                                   WHERE l.id = log);
   names constant text := (SELECT string_agg(quote_ident(u.name), ', ' ORDER BY u.place)
                             FROM unnest(columns) WITH ORDINALITY AS u (name, place));
   -- By the log's own column: the name of a type may change.
@@ -413,6 +416,11 @@ BEGIN
     EXECUTE format('CREATE OR REPLACE FUNCTION matview.log_%s_%s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
       SET search_path = pg_catalog, pg_temp AS %L', log, body.name,
       E'\n#variable_conflict use_column\nBEGIN ' || body.text || E' RETURN NULL; END\n');
+    -- On a table of his own somebody else could make it write what he likes. The owner of the table may: its rows are his.
+    EXECUTE format('REVOKE ALL ON FUNCTION matview.log_%s_%s() FROM PUBLIC', log, body.name);
+    IF base_owner IS NOT NULL THEN
+      EXECUTE format('GRANT EXECUTE ON FUNCTION matview.log_%s_%s() TO %s', log, body.name, base_owner);
+    END IF;
   END LOOP;
 END
 $$;
@@ -490,7 +498,14 @@ BEGIN
     -- Else a publication FOR ALL TABLES would forbid to prune it. It costs WAL where wal_level is logical.
     EXECUTE format('ALTER TABLE matview.log_%s REPLICA IDENTITY FULL', known.id);
     EXECUTE format('CREATE INDEX log_%s_xid ON matview.log_%1$s (__mv_xid) WITH (fillfactor = 100)', known.id);
+    EXECUTE format('GRANT SELECT, DELETE ON matview.log_%s TO %s', known.id,
+      (SELECT k.relowner::regrole FROM pg_class AS k WHERE k.oid = capture_changes.base));
     fresh := true;
+  ELSIF NOT has_table_privilege(format('matview.log_%s', known.id), 'SELECT') THEN
+    RAISE EXCEPTION 'the changes of % are captured by %, whose log this role may not read', base,
+      (SELECT k.relowner::regrole FROM pg_class AS k WHERE k.oid = to_regclass(format('matview.log_%s', known.id)))
+      USING ERRCODE = '42501', HINT = format('That role, or the owner of %s, may run: GRANT SELECT, DELETE ON matview.log_%s TO %I',
+        base, known.id, current_user);
   END IF;
 
   -- Columns that are gone from the table, or of another type, go from the log: who reads them has to compile anew.
@@ -543,8 +558,9 @@ BEGIN
     END IF;
   END IF;
 
-  IF fresh OR changed OR wanted <> known.columns
-     OR to_regproc(format('matview.log_%s_%s', known.id, CASE WHEN by_row THEN 'row' ELSE 'update' END)) IS NULL THEN
+  IF fresh OR changed OR wanted <> known.columns OR EXISTS (
+      SELECT FROM unnest(CASE WHEN by_row THEN '{row,truncate}' ELSE '{insert,update,delete,truncate,replica}' END::text[]) AS f
+       WHERE to_regproc(format('matview.log_%s_%s', known.id, f)) IS NULL) THEN
     PERFORM matview.write_log(known.id, by_row, wanted);
   END IF;
 
@@ -671,6 +687,7 @@ BEGIN
     CONTINUE WHEN EXISTS (SELECT FROM pg_class AS c WHERE c.oid = to_regclass(format('matview.log_%s', unused))
                              AND NOT pg_has_role(c.relowner, 'USAGE'));
     EXECUTE format('DROP TABLE IF EXISTS matview.log_%s', unused);
+    DELETE FROM matview.mark AS m WHERE m.log = unused;
     DELETE FROM matview.change_log AS l WHERE l.id = unused;
   END LOOP;
 END
@@ -820,6 +837,9 @@ CREATE FUNCTION matview.need_definition(definition oid, view regclass) RETURNS v
   SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = need_definition.definition) THEN
+    IF NOT EXISTS (SELECT FROM matview.incremental AS i WHERE i.definition = need_definition.definition) THEN
+      RAISE EXCEPTION '% was made anew by somebody else meanwhile', view USING ERRCODE = '40001', HINT = 'Try again.';
+    END IF;
     RAISE EXCEPTION 'the query of % is gone: something that it reads was dropped with CASCADE', view
       USING ERRCODE = '55000',
       HINT = 'It still shows what it held; drop it, and create it again once its tables are there.';
@@ -1318,7 +1338,13 @@ BEGIN
       SELECT i.* INTO v FROM matview.incremental AS i WHERE i.view = refresh.view;
     END IF;
     IF v.id IS NULL THEN
-      RAISE EXCEPTION '% is not an incremental view', view USING ERRCODE = '42P01';
+      -- Whoever we have waited for may have made it anew, with another row.
+      IF held AND EXISTS (SELECT FROM matview.incremental AS i WHERE i.view = refresh.view) THEN
+        held := false;
+        CONTINUE;
+      END IF;
+      RAISE EXCEPTION '% is not an incremental view', view USING ERRCODE = '42P01',
+        HINT = 'If it looks like one, the schema matview was dropped or restored without its rows: drop it, create it again.';
     END IF;
     IF read_for IS DISTINCT FROM ROW(v.id, v.storage, v.program_hash, v.fingerprint) THEN
       SELECT array_agg(x.base ORDER BY x.id), array_agg(x.id ORDER BY x.id), array_agg(x.storage ORDER BY x.id),
