@@ -271,7 +271,27 @@ constexpr std::string_view parts_sql = R"(
      AND c.relnamespace = 'matview'::pg_catalog.regnamespace
    WHERE i.view::pg_catalog.oid = pg_catalog.to_regclass($1)
      AND (pg_catalog.has_schema_privilege($2, 'matview', 'CREATE')
-          OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)))";
+          OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user))
+  UNION ALL
+  -- The capture goes with it that is for no other view, to whom it can work with the rights of.
+  SELECT pg_catalog.format('ALTER %s matview.%s OWNER TO %I', p.word, p.name, $2)
+    FROM matview.incremental i JOIN matview.capture k ON k.view = i.id
+    JOIN matview.change_log l ON l.id = k.log
+    JOIN pg_catalog.pg_class c ON c.relname = pg_catalog.format('log_%s', k.log)
+     AND c.relnamespace = 'matview'::pg_catalog.regnamespace
+   CROSS JOIN LATERAL (
+     SELECT 'FUNCTION', pg_catalog.format('%I()', f.proname) FROM pg_catalog.pg_proc f
+      WHERE f.pronamespace = 'matview'::pg_catalog.regnamespace AND f.pronargs = 0
+        AND f.proname ~ pg_catalog.format('^log_%s_[a-z]+$', k.log)
+     UNION ALL SELECT 'TABLE', c.relname::pg_catalog.text) p(word, name)
+   WHERE i.view::pg_catalog.oid = pg_catalog.to_regclass($1)
+     AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
+     AND pg_catalog.has_schema_privilege($2, 'matview', 'USAGE')
+     AND pg_catalog.has_table_privilege($2, 'matview.mark', 'INSERT')
+     AND pg_catalog.has_table_privilege($2, l.base::pg_catalog.oid, 'SELECT')
+     AND (pg_catalog.has_schema_privilege($2, 'matview', 'CREATE')
+          OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user))
+     AND NOT EXISTS (SELECT FROM matview.capture o WHERE o.log = k.log AND o.view <> k.view))";
 
 // The first half of an advisory lock: "mvcv".
 constexpr int conversion_class = 1'836'475'254;

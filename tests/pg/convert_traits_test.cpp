@@ -238,6 +238,27 @@ TEST_F(ConvertTraits, AGrantorOtherThanTheOwnerIsLost) {
   }
 }
 
+TEST_F(ConvertTraits, AnOwnerCanGoOnWithWhatAnotherRoleHasConverted) {
+  const test_role ann(db, "ann");
+  create_matview("first", "SELECT id FROM r", {.kind = view_kind::incremental});
+  drop_matview("first");  // The schema stays.
+  db.execute(fmt::format(
+      "ALTER TABLE r OWNER TO {0}; GRANT CREATE ON SCHEMA public TO {0}; GRANT USAGE, CREATE ON "
+      "SCHEMA matview TO {0}; GRANT ALL ON ALL TABLES IN SCHEMA matview TO {0}; GRANT ALL ON ALL "
+      "SEQUENCES IN SCHEMA matview TO {0}",
+      ann.name()));
+  configure({{"default", db.url()}, {"ann", ann.url()}});
+  create_matview("v", sums, {.database = "ann"});
+  EXPECT_EQ(to(view_kind::incremental).not_kept, texts{});
+  session(ann.url()).execute("DELETE FROM r WHERE id < 10");
+  EXPECT_EQ(refresh_matview("v", {.database = "ann"}).mode, refresh_mode::incremental);
+  session(ann.url()).execute("ALTER TABLE r RENAME a TO aa; INSERT INTO r VALUES (1000, 1, '')");
+  refresh_matview("v", {.database = "ann"});
+  EXPECT_EQ(db.query_one("SELECT sum(n) FROM v"), "92");
+  drop_matview("v", {.database = "ann"});
+  EXPECT_EQ(count("matview.change_log"), "0");
+}
+
 TEST_F(ConvertTraits, ThatAnOwnerMayNotRefreshAnIncrementalViewIsSaid) {
   const test_role ann(db, "ann");
   db.execute("GRANT SELECT ON r TO " + ann.name());

@@ -430,6 +430,22 @@ TEST_F(Incremental, OnAnother) {
   EXPECT_EQ(db.query_one("SELECT sum(total) = (SELECT count(*) FROM r) FROM above"), "t");
 }
 
+TEST_F(Incremental, TellsHowManyRowsItShows) {
+  db.execute("CREATE TABLE copies AS SELECT i % 3 AS a FROM generate_series(1, 100) i");
+  struct shown {
+    const char* query;
+    int rows;
+  };
+  for (const shown& one :
+       {shown{"SELECT a FROM copies", 100}, shown{"SELECT DISTINCT a FROM copies", 3},
+        shown{"SELECT a FROM copies ORDER BY a LIMIT 2", 2},
+        shown{"SELECT a, count(*) AS n FROM copies GROUP BY a HAVING count(*) > 33", 1}}) {
+    EXPECT_EQ(create_matview("v", one.query, {.kind = view_kind::incremental}).rows, one.rows)
+        << one.query;
+    drop_matview("v");
+  }
+}
+
 TEST_F(Incremental, WhatIsOfOneViewCannotBeSaidOfAllTogether) {
   create("v", "SELECT a, count(*) AS n FROM r GROUP BY a");
   for (const refresh_options& options :
