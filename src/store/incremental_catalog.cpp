@@ -64,7 +64,9 @@ select i.id, c.oid::pg_catalog.int8,
        exists (select from pg_catalog.unnest(c.reloptions) o (o)
                 where o.o in ('security_invoker=true', 'security_invoker=on',
                               'security_invoker=yes', 'security_invoker=1')),
-       coalesce(matview.barred_writer(i.id)::pg_catalog.text, '')
+       coalesce(matview.barred_writer(i.id)::pg_catalog.text, ''),
+       exists (select from matview.capture k where k.view = i.id
+                and pg_catalog.to_regclass('matview.log_' || k.log) is null)
   from matview.incremental i
   left join pg_catalog.pg_class c on c.oid = i.view::pg_catalog.oid
   left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -127,6 +129,7 @@ incremental_state state_at(const pg::result& from, int row) {
   out.shows_storage = from.boolean(row, 14);
   out.by_invoker = from.boolean(row, 15);
   out.barred_writer = from.string(row, 16);
+  out.lost_log = from.boolean(row, 17);
   return out;
 }
 

@@ -40,6 +40,7 @@ struct incremental_state {
   std::string storage = {};      ///< The table that it reads, for SQL.
   bool shows_storage = true;     ///< False: somebody has given the view another query.
   bool by_invoker = false;       ///< It reads with the rights of who reads it.
+  bool lost_log = false;         ///< A log of its tables was dropped.
   /// The role, for SQL, because of whose rights all fail who write into one of its tables.
   std::string barred_writer = {};
   std::string shut_out = {};  ///< Its owner, for SQL, if that role may not read the storage.

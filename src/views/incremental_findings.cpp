@@ -102,14 +102,24 @@ std::vector<finding> findings_of(const incremental_state& view) {
                    fmt::format("ALTER VIEW {} RESET (security_invoker);", view.quoted)});
   }
   if (!view.barred_writer.empty()) {
-    out.push_back({severity::error, finding_kind::capture_incomplete, view.quoted,
-                   fmt::format("all who write into one of its tables fail: the functions that "
-                               "capture changes run as {}, who may not use schema matview",
-                               view.barred_writer),
-                   "no INSERT, UPDATE or DELETE there succeeds until that role has the right again",
-                   fmt::format("GRANT USAGE ON SCHEMA matview TO {};", view.barred_writer)});
+    out.push_back(
+        {severity::error, finding_kind::capture_incomplete, view.quoted,
+         fmt::format("all who write into one of its tables fail: the functions that "
+                     "capture changes run as {}, who may not use schema matview or not write "
+                     "into matview.mark",
+                     view.barred_writer),
+         "no INSERT, UPDATE or DELETE there succeeds until that role has the right again",
+         fmt::format("GRANT USAGE ON SCHEMA matview TO {0};\nGRANT INSERT ON "
+                     "matview.mark TO {0};",
+                     view.barred_writer)});
   }
-  if (!view.fault.empty()) {
+  if (view.lost_log) {
+    out.push_back({severity::error, finding_kind::capture_incomplete, view.quoted,
+                   "all who write into one of its tables fail: the log of its changes was dropped",
+                   "no INSERT, UPDATE or DELETE there succeeds until its next refresh (matview "
+                   "refresh) has made it again",
+                   ""});
+  } else if (!view.fault.empty()) {
     out.push_back({severity::warning, finding_kind::capture_incomplete, view.quoted,
                    fmt::format("changes of its tables are not captured completely: {}", view.fault),
                    "its next refresh (matview refresh) captures them anew and has to compute all "

@@ -196,6 +196,8 @@ TEST_F(IncrementalSurroundings, ALogThatWasDroppedIsMadeAnew) {
   db.execute(
       "DROP TABLE matview.log_1; DROP FUNCTION matview.log_1_insert() CASCADE; "
       "DROP FUNCTION matview.log_1_update() CASCADE; DROP FUNCTION matview.log_1_delete() CASCADE");
+  EXPECT_EQ(doctor().at(0).level, severity::error);
+  EXPECT_TRUE(contains(doctor().at(0).what, "was dropped")) << doctor().at(0).what;
   change();
   for (const char* view : {"v", "other"}) {
     refresh_matview(view);
@@ -292,7 +294,8 @@ TEST_F(IncrementalSurroundings, WritersThatFailForWantOfARightAreFound) {
   std::erase_if(found, [](const finding& one) { return one.level != severity::error; });
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].level, severity::error);
-  EXPECT_EQ(found[0].mend, "GRANT USAGE ON SCHEMA matview TO " + maker.name() + ";");
+  EXPECT_TRUE(contains(found[0].mend, "GRANT USAGE ON SCHEMA matview TO " + maker.name() + ";"))
+      << found[0].mend;
   EXPECT_THROW(change(), std::runtime_error);
   db.execute(found[0].mend);
   change();

@@ -316,7 +316,8 @@ CREATE FUNCTION matview.barred_writer(view integer) RETURNS regrole LANGUAGE sql
   SELECT p.proowner::regrole
     FROM matview.capture AS c
     JOIN pg_proc AS p ON p.pronamespace = 'matview'::regnamespace AND p.proname = format('log_%s_truncate', c.log)
-   WHERE c.view = barred_writer.view AND NOT has_schema_privilege(p.proowner, 'matview', 'USAGE') LIMIT 1
+   WHERE c.view = barred_writer.view AND NOT (has_schema_privilege(p.proowner, 'matview', 'USAGE')
+                                              AND has_table_privilege(p.proowner, 'matview.mark', 'INSERT')) LIMIT 1
 $$;
 
 CREATE FUNCTION matview.capture_fault(view integer) RETURNS text LANGUAGE sql STABLE
