@@ -134,14 +134,26 @@ asio::awaitable<bool> replace_program(pg::connection& on, int id, std::string pr
   co_return done.rows() == 1;
 }
 
+namespace {
+
+// Two that make a view anew at once: whoever comes second has nothing to go by.
+error gone_meanwhile() {
+  return {errc::server_error,
+          "the view was made anew by somebody else meanwhile",
+          {.sqlstate = "40001", .hint = "try again"}};
+}
+
+}  // namespace
+
 asio::awaitable<void> copy_settings(pg::connection& on, int from, int to) {
   std::vector<pg::parameter> values = of(from);
   values.emplace_back(fmt::format("{}", to));
-  co_await on.query(
-      "UPDATE matview.incremental SET (settings, log_limit, full_seconds) = (SELECT o.settings, "
-      "o.log_limit, o.full_seconds FROM matview.incremental o WHERE o.id = $1::pg_catalog.int4) "
-      "WHERE id = $2::pg_catalog.int4",
+  const pg::result copied = co_await on.query(
+      "UPDATE matview.incremental i SET settings = o.settings, log_limit = o.log_limit, "
+      "full_seconds = o.full_seconds FROM matview.incremental o WHERE o.id = $1::pg_catalog.int4 "
+      "AND i.id = $2::pg_catalog.int4 RETURNING i.id",
       std::move(values));
+  if (copied.rows() == 0) throw gone_meanwhile();
 }
 
 asio::awaitable<void> copy_definition(pg::connection& on, int from, int to) {
@@ -150,10 +162,7 @@ asio::awaitable<void> copy_definition(pg::connection& on, int from, int to) {
       "SELECT matview.view_text(i.definition) FROM matview.incremental i "
       "WHERE i.id = $1::pg_catalog.int4",
       std::move(values));
-  if (query.rows() == 0 || query.is_null(0, 0)) {
-    throw error(errc::server_error, "the view was made anew by somebody else meanwhile",
-                {.sqlstate = "40001", .hint = "try again"});
-  }
+  if (query.rows() == 0 || query.is_null(0, 0)) throw gone_meanwhile();
   std::string create =
       fmt::format("CREATE VIEW matview.definition_{} AS {}", to, query.string(0, 0));
   co_await on.query(std::move(create));

@@ -244,10 +244,12 @@ asio::awaitable<void> remake(pg::connection& on, int old, const std::string& pre
 
 }  // namespace
 
-asio::awaitable<bool> recompile(pg::connection& on, std::string quoted, std::string preamble,
-                                views_of_others other) {
+namespace {
+
+asio::awaitable<bool> recompile_once(pg::connection& on, const std::string& quoted,
+                                     std::string preamble, views_of_others other,
+                                     std::optional<int>& id) {
   preamble = "SET LOCAL application_name = 'matview recompile'; " + preamble;
-  std::optional<int> id;
   const auto work = [&](pg::transaction& in) -> asio::awaitable<bool> {
     co_await in.run(preamble + "SET LOCAL search_path = ''");
     id = co_await store::incremental_id(in.on(), std::string(quoted));
@@ -268,6 +270,27 @@ asio::awaitable<bool> recompile(pg::connection& on, std::string quoted, std::str
   const bool fit = co_await pg::in_transaction(on, work);
   if (!fit) co_await remake(on, *id, preamble);
   co_return !fit;
+}
+
+}  // namespace
+
+asio::awaitable<bool> recompile(pg::connection& on, std::string quoted, std::string preamble,
+                                views_of_others other) {
+  std::optional<int> id;
+  std::optional<error> failure;
+  bool filled = false;
+  try {
+    filled = co_await recompile_once(on, quoted, std::move(preamble), other, id);
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  if (!failure) co_return filled;
+  if (!id || !on.usable() || on.transaction_status() != PQTRANS_IDLE) throw error(*failure);
+  const std::optional<int> now = co_await store::incremental_id(on, std::string(quoted));
+  if (now == id) throw error(*failure);
+  // Whatever it stumbled over was somebody else's, who has made the view anew.
+  throw error(errc::server_error, "the view was made anew by somebody else meanwhile",
+              {.sqlstate = "40001", .hint = "try again"});
 }
 
 }  // namespace matview::views

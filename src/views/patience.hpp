@@ -54,7 +54,9 @@ inline constexpr int most_serialization_failures = 5;
     const error& failed, int tries, int most_failures = most_serialization_failures) noexcept {
   return failed.connection_usable() &&
          (failed.code() == errc::lock_timeout || failed.sqlstate() == "40P01" ||
-          (failed.sqlstate() == "40001" && tries < most_failures));
+          // XX000: a relation that was there when the statement was read and is not any more.
+          ((failed.sqlstate() == "40001" || failed.sqlstate() == "XX000") &&
+           tries < most_failures));
 }
 
 /// Runs `work(tries)`, an awaitable, until it succeeds, fails for another reason than others being

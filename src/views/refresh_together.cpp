@@ -209,7 +209,8 @@ asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
     }
     if (failure) {
       // Another refresh of one of them came first (40001), or a deadlock was broken.
-      const bool again = failure->sqlstate() == "40001" || failure->sqlstate() == "40P01";
+      const bool again = failure->sqlstate() == "40001" || failure->sqlstate() == "40P01" ||
+                         failure->sqlstate() == "XX000";
       if (again && ++failures < tries) continue;
       for (const std::string& one : wanted) {
         co_await record_failure(on, std::string(one), options, *failure, static_cast<int>(failures),
