@@ -47,7 +47,7 @@ TEST(NegativeControl, TheSignOfInclusionAndExclusionIsMissed) {
   const auto report =
       run_sequential(broken_library("UPDATE matview.incremental SET program = "
                                     "replace(program::text, '(- 1::bigint)', '1::bigint')::jsonb"),
-                     120s, seed(), seen);
+                     300s, seed(), seen);
   EXPECT_TRUE(report) << seen.text();
 }
 
