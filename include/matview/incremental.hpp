@@ -122,10 +122,10 @@ struct verify_report {
 };
 
 /// Compares an incremental view with its query, on one snapshot, as multisets; changes that have
-/// not been applied yet are applied first, inside that snapshot. Costs what the query costs. To
-/// repair it is to compute all of it; if somebody has given it another query, it gets back its own.
-/// Where its tables were changed so that it has to be made ready anew, nothing is compared: that is
-/// an error, or with `repair` done.
+/// not been applied yet are applied first, inside that snapshot. Costs what the query costs, twice
+/// where it differs. To repair it is to compute all of it; if somebody has given it another query,
+/// it gets back its own. Where its tables were changed so that it has to be made ready anew,
+/// nothing is compared: that is an error, or with `repair` done.
 /// @throws error  view_not_found; invalid_option for a native view; server_error if its tables were
 /// changed.
 [[nodiscard]] verify_report verify_matview(std::string_view name,

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
 #include <set>
 #include <string_view>
 
@@ -123,16 +122,8 @@ std::vector<const node*> averaged(const std::vector<node*>& calls) {
   return out;
 }
 
-namespace {
-
-bool is_operator_of(const PgQuery__AExpr* expression, const std::set<std::string_view>& known) {
-  return expression != nullptr && expression->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP &&
-         expression->n_name == 1 && known.contains(string_of(expression->name[0]));
-}
-
-}  // namespace
-
 bool shows_scale(const query_context& in, node* output, const node* argument) {
+  static const std::set<std::string_view> by_value{"+", "-", "*", "=", "<>", "<", ">", "<=", ">="};
   const auto shows = [&](node* one) { return one != nullptr && shows_scale(in, one, argument); };
   const auto any_of = [&shows](node* const* items, std::size_t n) {
     return std::any_of(items, items + n, shows);
@@ -141,11 +132,9 @@ bool shows_scale(const query_context& in, node* output, const node* argument) {
   if (std::ranges::find(calls, output) != calls.end()) return false;
   switch (output->node_case) {
     case PG_QUERY__NODE__NODE_A_EXPR: {
+      if (!by_value.contains(operator_of(output))) break;
       const PgQuery__AExpr* both = operation(output);
-      if (is_operator_of(both, {"+", "-", "*", "=", "<>", "<", ">", "<=", ">="})) {
-        return shows(both->lexpr) || shows(both->rexpr);
-      }
-      break;
+      return shows(both->lexpr) || shows(both->rexpr);
     }
     case PG_QUERY__NODE__NODE_BOOL_EXPR:
       return any_of(output->bool_expr->args, output->bool_expr->n_args);

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,7 @@ struct grouping {
   std::vector<std::vector<std::size_t>> sets;  // Of keys; empty without grouping sets.
   aggregate_state state;
   std::vector<node*> calls;
+  std::vector<node*> outputs;     // What is made of them, HAVING and ORDER BY included.
   std::string why_not;            // Why the state cannot be updated.
   const node* culprit = nullptr;  // The aggregate that it is said of.
   texts types;                    // Of keys, totals and extremes.
@@ -84,14 +86,12 @@ class kept_groups final {
         }
       }
       if (has_sub_link(expression)) out.why_not = "a subquery stands beside the aggregates";
-      outputs_.push_back(expression);
-    };
-    for (node* value : shown_) {
-      read(value);
-      if (!out.sets.empty() && !ungrouped_columns(draft_.in, value, out.keys).empty()) {
+      if (!out.sets.empty() && !ungrouped_columns(draft_.in, expression, out.keys).empty()) {
         out.why_not = "a column stands beside them that only a primary key in GROUP BY allows";
       }
-    }
+      out.outputs.push_back(expression);
+    };
+    for (node* value : shown_) read(value);
     if (parts_.having != nullptr) read(parts_.having->condition);
     if (const relation* sort = parts_of(*draft_.whole).sort) {
       for (const expression& item : sort->expressions) read(item.tree->sort_by->node);
@@ -156,10 +156,9 @@ class kept_groups final {
       const node* constant = number->type_cast->arg;
       return constant->node_case == PG_QUERY__NODE__NODE_A_CONST && is_never_null(constant);
     }
+    static const std::set<std::string_view> known{"+", "-", "*", "/"};
     const PgQuery__AExpr* both = operation(number);
-    return both != nullptr && both->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP &&
-           both->n_name == 1 && both->lexpr != nullptr &&
-           std::string_view("+-*/").find(string_of(both->name[0])) != std::string_view::npos &&
+    return known.contains(operator_of(number)) && both->lexpr != nullptr &&
            is_never_null(both->lexpr) && is_never_null(both->rexpr);
   }
 
@@ -184,7 +183,7 @@ class kept_groups final {
     }
     if (type == "numeric" && !has_fixed_scale(draft_.in, *draft_.top, of.of)) {
       const auto shows = [&](node* output) { return shows_scale(draft_.in, output, of.of); };
-      if (std::ranges::any_of(outputs_, shows)) {
+      if (std::ranges::any_of(by.outputs, shows)) {
         by.why_not =
             "the digits of what is made of a sum of a numeric without scale depend on all its "
             "values";
@@ -371,7 +370,6 @@ class kept_groups final {
   draft& draft_;
   const select_parts parts_;
   const std::vector<node*> shown_;
-  std::vector<node*> outputs_;  // With those of HAVING and ORDER BY.
 };
 
 }  // namespace

@@ -13,11 +13,10 @@ namespace {
 
 // Operators of which each is NULL when one of its sides is. Not ||, by which an array is appended
 // to.
-bool strict_operator(const PgQuery__AExpr* expression) {
+bool is_strict_operator(const node* expression) {
   static const std::set<std::string_view> known{
       "=", "<>", "<", ">", "<=", ">=", "+", "-", "*", "/", "%"};
-  return expression->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP && expression->n_name == 1 &&
-         known.contains(string_of(expression->name[0]));
+  return known.contains(operator_of(expression));
 }
 
 // Whether the expression is NULL when a column in it is.
@@ -28,7 +27,7 @@ bool is_strict(const query_context& in, const node* expression) {
     return in.query.casts_keep_null && is_strict(in, expression->type_cast->arg);
   }
   const PgQuery__AExpr* both = operation(expression);
-  return both != nullptr && strict_operator(both) && both->rexpr != nullptr &&
+  return is_strict_operator(expression) && both->rexpr != nullptr &&
          (both->lexpr == nullptr || is_strict(in, both->lexpr)) && is_strict(in, both->rexpr);
 }
 

@@ -244,8 +244,8 @@ bool has_fixed_scale(const query_context& in, const relation& query, const node*
       return true;
     case PG_QUERY__NODE__NODE_A_EXPR: {
       const PgQuery__AExpr* both = operation(number);
-      return both->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP && both->n_name == 1 &&
-             std::string_view("+-*").find(string_of(both->name[0])) != std::string_view::npos &&
+      const std::string_view name = operator_of(number);
+      return (name == "+" || name == "-" || name == "*") &&
              (both->lexpr == nullptr || fixed(both->lexpr)) && fixed(both->rexpr);
     }
     case PG_QUERY__NODE__NODE_TYPE_CAST:

@@ -15,6 +15,14 @@ namespace matview::incremental {
 
 namespace {
 
+// All that follows recurses, and the stack has an end.
+void refuse_depth(const select_statement* query) {
+  constexpr std::size_t most = 3'000;
+  if (depth_of(query) > most) {
+    throw not_incremental(construct::too_large, "an expression nested too deeply");
+  }
+}
+
 // Until it is said where something stands, a subquery's location is its number in the query itself,
 // and 0 in a view underneath.
 std::size_t number_sub_links(select_statement* tree, bool of_itself) {
@@ -101,6 +109,7 @@ class inliner final {
                               fmt::format("the view {}.{}", table->schemaname, table->relname),
                               table->relname);
       }
+      refuse_depth(query);
       number_sub_links(query, false);
       run(query, {}, depth + 1);
     }
@@ -525,18 +534,6 @@ void keep_parentheses(arena& in, const select_statement* query) {
     of->arg = around;
     return true;
   });
-}
-
-}  // namespace
-
-namespace {
-
-// All that follows recurses, and the stack has an end.
-void refuse_depth(const select_statement* query) {
-  constexpr std::size_t most = 3'000;
-  if (depth_of(query) > most) {
-    throw not_incremental(construct::too_large, "an expression nested too deeply");
-  }
 }
 
 }  // namespace

@@ -279,6 +279,13 @@ std::string_view string_of(const node* of) {
   return of != nullptr && of->node_case == PG_QUERY__NODE__NODE_STRING ? of->string->sval : "";
 }
 
+std::string_view operator_of(const node* of) {
+  const PgQuery__AExpr* both = operation(of);
+  const bool plain =
+      both != nullptr && both->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP && both->n_name == 1;
+  return plain ? string_of(both->name[0]) : "";
+}
+
 namespace {
 
 node* empty_node(arena& in, PgQuery__Node__NodeCase kind) {

@@ -109,6 +109,10 @@ template <class T>
 [[nodiscard]] select_statement* select_of(const node* of);
 [[nodiscard]] std::string_view string_of(const node* of);
 
+/// `+` for `a + b` and `+ a`; nothing for what is no operator, or one that is named with its
+/// schema.
+[[nodiscard]] std::string_view operator_of(const node* of);
+
 [[nodiscard]] node* wrap(arena& in, select_statement* query);
 [[nodiscard]] node* make_string(arena& in, std::string_view value);
 [[nodiscard]] node* make_column(arena& in, std::string_view alias, std::string_view column);

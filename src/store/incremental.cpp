@@ -134,16 +134,11 @@ asio::awaitable<bool> replace_program(pg::connection& on, int id, std::string pr
   co_return done.rows() == 1;
 }
 
-namespace {
-
-// Two that make a view anew at once: whoever comes second has nothing to go by.
-error gone_meanwhile() {
+error made_anew_meanwhile() {
   return {errc::server_error,
           "the view was made anew by somebody else meanwhile",
           {.sqlstate = "40001", .hint = "try again"}};
 }
-
-}  // namespace
 
 asio::awaitable<void> copy_settings(pg::connection& on, int from, int to) {
   std::vector<pg::parameter> values = of(from);
@@ -153,7 +148,7 @@ asio::awaitable<void> copy_settings(pg::connection& on, int from, int to) {
       "full_seconds = o.full_seconds FROM matview.incremental o WHERE o.id = $1::pg_catalog.int4 "
       "AND i.id = $2::pg_catalog.int4 RETURNING i.id",
       std::move(values));
-  if (copied.rows() == 0) throw gone_meanwhile();
+  if (copied.rows() == 0) throw made_anew_meanwhile();
 }
 
 asio::awaitable<void> copy_definition(pg::connection& on, int from, int to) {
@@ -162,7 +157,7 @@ asio::awaitable<void> copy_definition(pg::connection& on, int from, int to) {
       "SELECT matview.view_text(i.definition) FROM matview.incremental i "
       "WHERE i.id = $1::pg_catalog.int4",
       std::move(values));
-  if (query.rows() == 0 || query.is_null(0, 0)) throw gone_meanwhile();
+  if (query.rows() == 0 || query.is_null(0, 0)) throw made_anew_meanwhile();
   std::string create =
       fmt::format("CREATE VIEW matview.definition_{} AS {}", to, query.string(0, 0));
   co_await on.query(std::move(create));

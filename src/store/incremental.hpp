@@ -103,6 +103,9 @@ asio::awaitable<bool> shows_storage(pg::connection& on, int id);
 /// every session reads them in the same way. Its settings stay until the transaction ends. Pure.
 [[nodiscard]] std::string view_text_sql(std::string_view oid);
 
+/// Of two that make a view anew at once the second has nothing to go by.
+[[nodiscard]] error made_anew_meanwhile();
+
 /// A view whose query is gone cannot be refreshed, verified or converted any more.
 [[nodiscard]] error definition_gone(std::string_view quoted);
 

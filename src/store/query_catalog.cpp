@@ -183,12 +183,12 @@ union all
 select 'object name', pg_catalog.format_type(y.oid, null), '', true, 0 from pg_catalog.pg_type y
  where y.oid in ({}) and (
    y.oid in (select m.inside from made m)
-   or exists (select from trees t where t.tree ~ pg_catalog.format(' :vartype (%s|%s) ', y.oid, y.typarray))
+   or (exists (select from trees t where t.tree ~ pg_catalog.format(' :vartype (%s|%s) ', y.oid, y.typarray))
   and (exists (select from made) or exists (
     select from called c join pg_catalog.pg_proc p on p.oid = c.oid
      where p.oid < 16384 and p.proname in ('concat', 'concat_ws', 'format', 'array_to_string', 'textanycat', 'anytextcat',
        'to_json', 'to_jsonb', 'row_to_json', 'json_build_object', 'json_build_array', 'jsonb_build_object',
-       'jsonb_build_array', 'json_agg', 'jsonb_agg', 'json_object_agg', 'jsonb_object_agg', 'array_to_json'))))
+       'jsonb_build_array', 'json_agg', 'jsonb_agg', 'json_object_agg', 'jsonb_object_agg', 'array_to_json')))))
 union all
 select 'cast of NULL', '', '', false, 0 from pg_catalog.pg_cast k
   join called c on c.oid = k.castfunc join pg_catalog.pg_proc p on p.oid = k.castfunc

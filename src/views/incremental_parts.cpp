@@ -242,10 +242,6 @@ asio::awaitable<void> remake(pg::connection& on, int old, const std::string& pre
   throw error(*failure);
 }
 
-}  // namespace
-
-namespace {
-
 asio::awaitable<bool> recompile_once(pg::connection& on, const std::string& quoted,
                                      std::string preamble, views_of_others other,
                                      std::optional<int>& id) {
@@ -265,7 +261,8 @@ asio::awaitable<bool> recompile_once(pg::connection& on, const std::string& quot
     }
     const parts_made made = co_await make_parts(in, *id, parts_to_make::program);
     if (made.refusal) throw error(refused(*made.refusal, ""));
-    co_return made.fit&& shown;
+    const bool whole = made.fit && shown;
+    co_return whole;
   };
   const bool fit = co_await pg::in_transaction(on, work);
   if (!fit) co_await remake(on, *id, preamble);
@@ -289,8 +286,17 @@ asio::awaitable<bool> recompile(pg::connection& on, std::string quoted, std::str
   const std::optional<int> now = co_await store::incremental_id(on, std::string(quoted));
   if (now == id) throw error(*failure);
   // Whatever it stumbled over was somebody else's, who has made the view anew.
-  throw error(errc::server_error, "the view was made anew by somebody else meanwhile",
-              {.sqlstate = "40001", .hint = "try again"});
+  throw error(store::made_anew_meanwhile());
+}
+
+asio::awaitable<bool> fill_again(pg::connection& on, std::string quoted, std::string preamble) {
+  const auto fill = [&](pg::transaction& in) -> asio::awaitable<bool> {
+    co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + preamble);
+    const store::incremental_refresh made =
+        co_await store::run_refresh(in.on(), std::string(quoted), std::string("full"));
+    co_return made.mode == "full";
+  };
+  co_return co_await pg::in_transaction(on, fill);
 }
 
 }  // namespace matview::views

@@ -65,4 +65,7 @@ enum class views_of_others {
 asio::awaitable<bool> recompile(pg::connection& on, std::string quoted, std::string preamble,
                                 views_of_others other = views_of_others::keep);
 
+/// Computes all of a view in a transaction of its own; false if it has to be compiled anew first.
+asio::awaitable<bool> fill_again(pg::connection& on, std::string quoted, std::string preamble);
+
 }  // namespace matview::views

@@ -312,7 +312,7 @@ asio::awaitable<refresh_report> one_refresh::apply(std::vector<pg::result> first
   report.reason = done.reason;
   if (!request_.because.empty()) {
     // It was made anew, and filled, a moment ago.
-    report.mode = report.mode == refresh_mode::swap ? report.mode : refresh_mode::full;
+    report.mode = refresh_mode::full;
     report.reason = request_.because;
   }
   report.incremental = true;

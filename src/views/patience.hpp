@@ -47,6 +47,12 @@ inline constexpr std::chrono::minutes all_waits{10};
 /// time is not to be run for minutes.
 inline constexpr int most_serialization_failures = 5;
 
+/// Whether a change of somebody else's came in between: it says so itself (40001), or a relation
+/// that was there when the statement was read is not there any more (XX000). Pure.
+[[nodiscard]] inline bool was_overtaken(const error& failed) noexcept {
+  return failed.sqlstate() == "40001" || failed.sqlstate() == "XX000";
+}
+
 /// Whether the same again may succeed after `tries` in vain, at least 1, because somebody else was
 /// in the way: a lock that was not granted in time, a deadlock that the server broke, or a change
 /// that came in between. Pure.
@@ -54,9 +60,7 @@ inline constexpr int most_serialization_failures = 5;
     const error& failed, int tries, int most_failures = most_serialization_failures) noexcept {
   return failed.connection_usable() &&
          (failed.code() == errc::lock_timeout || failed.sqlstate() == "40P01" ||
-          // XX000: a relation that was there when the statement was read and is not any more.
-          ((failed.sqlstate() == "40001" || failed.sqlstate() == "XX000") &&
-           tries < most_failures));
+          (was_overtaken(failed) && tries < most_failures));
 }
 
 /// Runs `work(tries)`, an awaitable, until it succeeds, fails for another reason than others being

@@ -156,12 +156,7 @@ asio::awaitable<bool> make_ready(pg::connection& on, const std::string& quoted,
   if (!options.lock_timeout) preamble += give_way(attempts) + "; ";
   const bool filled = co_await recompile(on, std::string(quoted), std::string(preamble));
   if (filled) co_return true;
-  const auto fill = [&](pg::transaction& in) -> asio::awaitable<bool> {
-    co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + preamble);
-    co_await store::run_refresh(in.on(), std::string(quoted), std::string("full"));
-    co_return true;
-  };
-  co_return co_await pg::in_transaction(on, fill);
+  co_return co_await fill_again(on, std::string(quoted), std::move(preamble));
 }
 
 asio::awaitable<void> make_ready_patiently(pg::connection& on, const std::string& quoted,
@@ -209,8 +204,7 @@ asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
     }
     if (failure) {
       // Another refresh of one of them came first (40001), or a deadlock was broken.
-      const bool again = failure->sqlstate() == "40001" || failure->sqlstate() == "40P01" ||
-                         failure->sqlstate() == "XX000";
+      const bool again = was_overtaken(*failure) || failure->sqlstate() == "40P01";
       if (again && ++failures < tries) continue;
       for (const std::string& one : wanted) {
         co_await record_failure(on, std::string(one), options, *failure, static_cast<int>(failures),

@@ -2,6 +2,7 @@
 #include "store/incremental.hpp"
 #include "views/incremental_parts.hpp"
 #include "views/incremental_session.hpp"
+#include "views/one_refresh.hpp"
 #include "views/patience.hpp"
 #include "views/session.hpp"
 #include "views/statements.hpp"
@@ -29,11 +30,6 @@ constexpr std::string_view difference = R"(
         UNION ALL (SELECT 'missing ' || m::text FROM missing AS m LIMIT {2})
         UNION ALL (SELECT 'unexpected ' || u::text FROM unexpected AS u LIMIT {2})) AS s)";
 
-// Its program does not fit its tables any more.
-struct outdated {
-  std::string reason;
-};
-
 // Applies what has not been applied yet and compares, all on the snapshot of the transaction.
 asio::awaitable<verify_report> compare_in(pg::transaction& in, const incremental_names& view,
                                           const verify_options& options) {
@@ -44,7 +40,7 @@ asio::awaitable<verify_report> compare_in(pg::transaction& in, const incremental
       co_await store::run_refresh(in.on(), std::string(view.quoted), std::string("auto"), true);
   verify_report out;
   out.view = view.shown;
-  if (applied.mode == "recompile") throw outdated{applied.reason};
+  if (applied.mode == "recompile") throw recompile_needed{applied.reason};
   // The query means what it meant when the view was made.
   const auto found = co_await in.run(fmt::format(
       "SELECT pg_catalog.set_config(s.key, s.value, true) FROM matview.incremental i, "
@@ -68,17 +64,6 @@ asio::awaitable<verify_report> compare(pg::connection& on, const incremental_nam
   co_return co_await patiently(last_try(!options.lock_timeout), once);
 }
 
-asio::awaitable<bool> fill(pg::connection& on, const incremental_names& view,
-                           const std::string& preamble) {
-  const auto work = [&](pg::transaction& in) -> asio::awaitable<bool> {
-    co_await in.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + preamble);
-    const store::incremental_refresh made =
-        co_await store::run_refresh(in.on(), std::string(view.quoted), std::string("full"));
-    co_return made.mode == "full";
-  };
-  co_return co_await pg::in_transaction(on, work);
-}
-
 asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
                                          verify_options options) {
   const incremental_names view = co_await names_of(on, name);
@@ -90,7 +75,7 @@ asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
     // Its snapshot may be older than a storage that was put in the place of another meanwhile,
     // which looks empty to it then.
     if (!out.right()) out = co_await compare(on, view, options);
-  } catch (const outdated& found) {
+  } catch (const recompile_needed& found) {
     unfit = found.reason;
   }
   if (unfit && !options.repair) {
@@ -104,14 +89,16 @@ asio::awaitable<verify_report> verify_on(pg::connection& on, identifier name,
   const bool shown = co_await store::shows_storage(on, view.id);
   if (!unfit && shown) {
     if (out.right()) co_return out;
-    out.repaired = co_await fill(on, view, preamble);
+    out.repaired = co_await fill_again(on, std::string(view.quoted), std::string(preamble));
     // What was missed may be missed again: an owner can have more captured than who made the view.
     const bool captured = co_await store::is_captured(on, view.id);
     if (out.repaired && captured) co_return out;
   }
   out.repaired = co_await recompile(on, std::string(view.quoted), std::string(preamble),
                                     views_of_others::replace);
-  if (!out.repaired) out.repaired = co_await fill(on, view, preamble);
+  if (!out.repaired) {
+    out.repaired = co_await fill_again(on, std::string(view.quoted), std::string(preamble));
+  }
   co_return out;
 }
 

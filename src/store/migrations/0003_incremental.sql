@@ -309,17 +309,24 @@ CREATE FUNCTION matview.stray_triggers(log integer) RETURNS TABLE (name name, re
        WHERE k.oid = t.tgrelid), 'USAGE'))
 $$;
 
--- NULL, or what is wrong with the capture for a view: then not all changes come into the log from now on.
+-- The functions of a log's triggers. ours: this role may replace and drop them.
+CREATE FUNCTION matview.log_functions(log integer)
+  RETURNS TABLE (function regprocedure, owner regrole, ours boolean) LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT p.oid::regprocedure, p.proowner::regrole, pg_has_role(p.proowner, 'USAGE') FROM pg_proc AS p
+   WHERE p.pronamespace = 'matview'::regnamespace AND p.pronargs = 0 AND p.proname ~ format('^log_%s_[a-z]+$', log)
+   ORDER BY p.proname
+$$;
+
 -- The role because of which all fail who write into a table of the view: the triggers' functions run with its rights.
 CREATE FUNCTION matview.barred_writer(view integer) RETURNS regrole LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
-  SELECT p.proowner::regrole
-    FROM matview.capture AS c
-    JOIN pg_proc AS p ON p.pronamespace = 'matview'::regnamespace AND p.proname = format('log_%s_truncate', c.log)
-   WHERE c.view = barred_writer.view AND NOT (has_schema_privilege(p.proowner, 'matview', 'USAGE')
-                                              AND has_table_privilege(p.proowner, 'matview.mark', 'INSERT')) LIMIT 1
+  SELECT f.owner FROM matview.capture AS c, matview.log_functions(c.log) AS f
+   WHERE c.view = barred_writer.view AND NOT (has_schema_privilege(f.owner, 'matview', 'USAGE')
+                                              AND has_table_privilege(f.owner, 'matview.mark', 'INSERT')) LIMIT 1
 $$;
 
+-- NULL, or what is wrong with the capture for a view: then not all changes come into the log from now on.
 CREATE FUNCTION matview.capture_fault(view integer) RETURNS text LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE WHEN k.oid IS NULL THEN 'a table that it is made from was dropped'
@@ -367,9 +374,7 @@ $$;
 
 -- The other role to which the functions of a log's triggers belong, if it is another.
 CREATE FUNCTION matview.writer_of(log integer) RETURNS regrole LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT p.proowner::regrole FROM pg_proc AS p
-   WHERE p.pronamespace = 'matview'::regnamespace AND p.pronargs = 0 AND p.proname ~ format('^log_%s_[a-z]+$', log)
-     AND NOT pg_has_role(p.proowner, 'USAGE') LIMIT 1
+  SELECT f.owner FROM matview.log_functions(log) AS f WHERE NOT f.ours LIMIT 1
 $$;
 
 -- Makes the functions of a log's triggers, or makes them write other columns. by_row: see triggers().
@@ -630,21 +635,18 @@ DECLARE
   f record;
   t record;
 BEGIN
-  FOR f IN SELECT p.oid::regprocedure AS name, p.proowner::regrole AS owner, pg_has_role(p.proowner, 'USAGE') AS ours
-             FROM pg_proc AS p
-            WHERE p.pronamespace = 'matview'::regnamespace AND p.pronargs = 0
-              AND p.proname ~ format('^log_%s_[a-z]+$', drop_triggers.log) ORDER BY p.proname
-  LOOP
+  FOR f IN SELECT * FROM matview.log_functions(drop_triggers.log) LOOP
     IF f.ours THEN
-      EXECUTE format('DROP FUNCTION %s CASCADE', f.name);
+      EXECUTE format('DROP FUNCTION %s CASCADE', f.function);
       PERFORM matview.hardly_wait();
     END IF;
     -- Whoever made the log first has its functions. That role may have no use for it any more.
     FOR t IN SELECT g.tgname, g.tgrelid::regclass AS captured, pg_has_role(c.relowner, 'USAGE') AS ours
                FROM pg_trigger AS g JOIN pg_class AS c ON c.oid = g.tgrelid
-              WHERE g.tgfoid = f.name::oid AND g.tgparentid = 0 ORDER BY g.tgrelid LOOP
+              WHERE g.tgfoid = f.function::oid AND g.tgparentid = 0 ORDER BY g.tgrelid LOOP
       IF NOT t.ours THEN
-        RAISE EXCEPTION 'nobody else needs the changes of % any more, and they are captured by functions of %', t.captured, f.owner
+        RAISE EXCEPTION 'nobody else needs the changes of % any more, and they are captured by functions of %',
+          t.captured, f.owner
           USING ERRCODE = '42501',
           HINT = format('Run as a member of %s, or as the owner of %s.', f.owner, t.captured);
       END IF;
@@ -675,7 +677,8 @@ BEGIN
       LATERAL (SELECT ARRAY(SELECT u.name FROM unnest(l.columns) WITH ORDINALITY AS u (name, place)
                              WHERE EXISTS (SELECT FROM matview.capture AS c WHERE c.log = l.id AND u.name = ANY (c.columns))
                              ORDER BY u.place)) AS n (needed)
-     WHERE l.id = ANY (logs) AND n.needed <> l.columns AND matview.writer_of(l.id) IS NULL AND EXISTS (SELECT FROM matview.capture AS c WHERE c.log = l.id)
+     WHERE l.id = ANY (logs) AND n.needed <> l.columns AND matview.writer_of(l.id) IS NULL
+       AND EXISTS (SELECT FROM matview.capture AS c WHERE c.log = l.id)
   LOOP
     PERFORM matview.write_log(l.id, l.by_row, l.needed);
     UPDATE matview.change_log AS m SET columns = l.needed WHERE m.id = l.id;
@@ -1611,7 +1614,8 @@ CREATE FUNCTION matview.is_needed(view integer) RETURNS boolean LANGUAGE sql STA
   SET search_path = pg_catalog, pg_temp AS $$
   WITH part AS (
     SELECT c.oid, y.oid AS type FROM pg_class AS c
-      LEFT JOIN pg_type AS y ON y.oid = c.reltype OR y.typelem = c.reltype AND y.typelem <> 0 WHERE c.relnamespace = 'matview'::regnamespace
+      LEFT JOIN pg_type AS y ON y.oid = c.reltype OR y.typelem = c.reltype AND y.typelem <> 0
+     WHERE c.relnamespace = 'matview'::regnamespace
        AND c.relname ~ format('^(storage|core|source|core_source|definition|matview_new)_%s$', is_needed.view))
   SELECT EXISTS (
     SELECT FROM pg_depend AS d
