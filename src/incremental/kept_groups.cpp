@@ -53,8 +53,20 @@ class kept_groups final {
       return;
     }
     const std::optional<std::string> nonlinear = nonlinear_core(*draft_.top);
-    const bool choice = nonlinear && !by.keys.empty() && by.sets.empty();
-    if (choice && !draft_.input.coarse_groups && try_groups_by_keys(*nonlinear)) return;
+    const bool by_keys = !by.keys.empty() && by.sets.empty();
+    if (by_keys && goes_by_reader(by) &&
+        try_groups_by_keys(
+            "because what is made of their values goes by settings, and would by those of "
+            "who reads")) {
+      return;
+    }
+    if (by_keys && nonlinear && !draft_.input.coarse_groups &&
+        try_groups_by_keys(
+            fmt::format("because of {}; by the planner's estimate they are small, so "
+                        "that their rows need not be stored",
+                        *nonlinear))) {
+      return;
+    }
     if (!nonlinear) {
       draft_.out.mechanism = "L";
       std::vector<const relation*> queries;
@@ -209,12 +221,51 @@ class kept_groups final {
             of == nullptr ? std::string() : std::string(string_of(of->fields[of->n_fields - 1]))};
   }
 
-  bool try_groups_by_keys(const std::string& nonlinear) {
+  // Whether an output is computed, when the view is read, from a value that is spelled and reckoned
+  // with by settings.
+  bool goes_by_reader(const grouping& by) const {
+    if (!draft_.input.facts.uses_settings) return false;
+    const auto by_settings = [](const std::string& type) {
+      static const std::vector<std::string_view> all{
+          "timestamp", "time", "date", "interval", "real", "double precision", "money", "bytea"};
+      return std::ranges::any_of(all, [&](std::string_view one) { return type.starts_with(one); });
+    };
+    std::vector<const node*> values;  // Of these types: keys, and what is aggregated.
+    for (std::size_t i = 0; i < by.types.size() && i < by.keys.size(); ++i) {
+      if (by_settings(by.types[i])) values.push_back(by.keys[i]);
+    }
+    for (const node* call : by.calls) {
+      const auto of_such = [&](const auto& one, std::size_t place) {
+        return by_settings(by.types.at(place)) && same(argument_of(draft_.in, call), one.of);
+      };
+      bool found = false;
+      std::size_t place = by.keys.size();
+      for (const auto& one : by.state.totals) found = of_such(one, place++) || found;
+      for (const auto& one : by.state.extremes) found = of_such(one, place++) || found;
+      if (found) values.push_back(call);
+    }
+    return std::ranges::any_of(by.outputs, [&](node* output) {
+      if (std::ranges::any_of(by.keys, [&](const node* key) { return same(key, output); }))
+        return false;
+      return std::ranges::any_of(values, [&](const node* value) {
+        return !same(value, output) && contains(output, value);
+      });
+    });
+  }
+
+  static bool contains(const node* expression, const node* part) {
+    bool found = false;
+    walk(expression, [&](ProtobufCMessage* message) {
+      const auto* at = as<node>(message, pg_query__node__descriptor);
+      found = found || (at != nullptr && same(at, part));
+      return !found;
+    });
+    return found;
+  }
+
+  bool try_groups_by_keys(const std::string& because) {
     try {
-      replace_by_keys(draft_, "the groups",
-                      fmt::format("because of {}; by the planner's estimate they are small, "
-                                  "so that their rows need not be stored",
-                                  nonlinear));
+      replace_by_keys(draft_, "the groups", because);
     } catch (const not_incremental&) {
       return false;
     }
@@ -338,7 +389,7 @@ class kept_groups final {
       const store::column_facts& output = draft_.input.facts.output.at(i);
       const std::string value = residue.text(shown_[i]);
       draft_.out.stored[output.name] =
-          fmt::format("({}::{})", std::string("(") + residue.stored(value) + ")", output.type);
+          fmt::format("(({})::{})", residue.stored(shown_[i]), output.type);
       if (std::find(storage.keys.begin(), storage.keys.end(), output.name) != storage.keys.end()) {
         draft_.out.stored[output.name] = quoted(output.name);
       }

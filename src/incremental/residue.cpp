@@ -108,19 +108,16 @@ node* group_residue::over(const node* expression) const {
   return out;
 }
 
-std::string group_residue::stored(const std::string& text) {
-  std::string out;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    const bool alias =
-        text.compare(at, 2, "s.") == 0 &&
-        (at == 0 || std::string_view(" (,:-+*/=<>").find(text[at - 1]) != std::string_view::npos);
-    if (alias) {
-      ++at;
-    } else {
-      out += text[at];
-    }
-  }
-  return out;
+std::string group_residue::stored(const node* expression) const {
+  node* out = over(expression);
+  replace(out, [&](node* at) -> node* {
+    PgQuery__ColumnRef* column = column_ref(at);
+    if (column == nullptr || column->n_fields < 2) return at;
+    --column->n_fields;
+    ++column->fields;
+    return at;
+  });
+  return print(out);
 }
 
 std::string finish_group_view(const group_residue& residue, const relation& query,

@@ -36,7 +36,7 @@ struct group_residue {
   [[nodiscard]] node* over(const node* expression) const;
   [[nodiscard]] std::string text(const node* expression) const { return print(over(expression)); }
   /// The same in terms of the storage's bare columns, for an index.
-  [[nodiscard]] static std::string stored(const std::string& text);
+  [[nodiscard]] std::string stored(const node* expression) const;
 };
 
 /// As finish_view(), with DISTINCT and ORDER BY over groups.

@@ -44,7 +44,7 @@ class inliner final {
  public:
   inliner(arena& in, const store::query_facts& facts) : in_(in), facts_(facts) {}
 
-  void run(select_statement* query, with_queries seen, int depth) const {
+  void run(select_statement* query, with_queries seen, int depth) {
     if (depth > 200) throw not_incremental(construct::too_large, "a query nested too deeply");
     if (query->with_clause != nullptr) {
       if (query->with_clause->recursive != 0) {
@@ -88,7 +88,11 @@ class inliner final {
     return found;
   }
 
-  void put_in_place(node& holder, const with_queries& seen, int depth) const {
+  void put_in_place(node& holder, const with_queries& seen, int depth) {
+    constexpr std::size_t most =
+        1'000;  // each name twice in the next, and ten of these are a thousand
+    if (++places_ > most)
+      throw not_incremental(construct::too_large, "more than 1,000 tables, through WITH and views");
     const PgQuery__RangeVar* table = holder.range_var;
     select_statement* query = nullptr;
     std::size_t n_names = 0;
@@ -129,6 +133,7 @@ class inliner final {
 
   arena& in_;
   const store::query_facts& facts_;
+  std::size_t places_ = 0;  // tables, views and WITH queries, each as often as it is read
 };
 
 // What a name can mean at one level of the query.
@@ -497,12 +502,39 @@ const scan* resolved_query::scan_of(const std::string& alias) const {
 
 namespace {
 
+void refuse_own_name(std::string_view name) {
+  if (!name.starts_with("__mv")) return;
+  throw not_incremental(construct::reserved_name, std::string(name), std::string(name));
+}
+
+// Columns of a program and of logs stand beside those of the query, at any level of it. A storage
+// has such names itself, but for those of a log.
+void refuse_own_names(const store::query_facts& facts, const select_statement* query) {
+  for (const store::column_facts& column : facts.output) refuse_own_name(column.name);
+  for (const auto& [name, table] : facts.tables) {
+    for (const store::column_facts& column : table.columns) {
+      if (column.name == "__mv_w" || column.name == "__mv_xid") refuse_own_name(column.name);
+    }
+  }
+  walk(&query->base, [&](ProtobufCMessage* message) {
+    if (const auto* target = as<PgQuery__ResTarget>(message, pg_query__res_target__descriptor)) {
+      refuse_own_name(target->name);
+    }
+    if (const auto* alias = as<PgQuery__Alias>(message, pg_query__alias__descriptor)) {
+      for (std::size_t i = 0; i < alias->n_colnames; ++i) {
+        refuse_own_name(string_of(alias->colnames[i]));
+      }
+    }
+    return true;
+  });
+}
+
 // What stands in a program for what a refresh puts there (program.hpp).
-void refuse_marks(const std::string& text) {
+void refuse_marks(const std::string& text, const std::string& name = {}) {
   static const std::regex mark("/\\*(deltas|unexpected|watermark|source|section [0-9]+)\\*/");
   std::smatch found;
   if (std::regex_search(text, found, mark)) {
-    throw not_incremental(construct::reserved_name, found.str());
+    throw not_incremental(construct::reserved_name, found.str(), name);
   }
 }
 
@@ -542,7 +574,10 @@ resolved_query resolve(arena& in, const store::query_facts& facts) {
   resolved_query out;
   out.casts_keep_null = facts.casts_keep_null;
   refuse_marks(facts.query);
-  for (const auto& [name, table] : facts.tables) refuse_marks(table.query);
+  for (const auto& [name, table] : facts.tables) {
+    refuse_marks(table.query);
+    for (const store::column_facts& column : table.columns) refuse_marks(column.name, column.name);
+  }
   try {
     out.tree = parse_query(in, facts.query);
   } catch (const std::exception& failed) {
@@ -552,13 +587,9 @@ resolved_query resolve(arena& in, const store::query_facts& facts) {
   out.sub_links = number_sub_links(out.tree, true);
   inliner(in, facts).run(out.tree, {}, 0);
   refuse_depth(out.tree);
+  refuse_own_names(facts, out.tree);
   resolver(in, facts, out).query(out.tree, nullptr);
   keep_parentheses(in, out.tree);
-  for (const store::column_facts& column : facts.output) {
-    if (column.name.starts_with("__mv")) {
-      throw not_incremental(construct::reserved_name, column.name, column.name);
-    }
-  }
   return out;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <chrono>
 #include <utility>
 
 namespace matview::store {
@@ -253,6 +254,35 @@ asio::awaitable<bool> is_captured(pg::connection& on, int id) {
   co_return found.rows() == 1 && found.boolean(0, 0);
 }
 
+asio::awaitable<compared_columns> columns_to_compare(pg::connection& on, int id) {
+  constexpr std::string_view sql = R"(
+    WITH c AS (
+      SELECT a.attnum, pg_catalog.quote_ident(a.attname) AS name,
+             b.typtype IN ('e', 'r', 'm', 'c') OR EXISTS (
+               SELECT FROM pg_catalog.pg_opclass AS o WHERE o.opcdefault AND (o.opcintype = b.oid OR EXISTS (
+                 SELECT FROM pg_catalog.pg_cast AS k WHERE k.castsource = b.oid
+                    AND k.casttarget = o.opcintype AND k.castmethod = 'b' AND k.castcontext = 'i'))
+                  AND o.opcmethod IN (SELECT m.oid FROM pg_catalog.pg_am AS m
+                                       WHERE m.amname IN ('btree', 'hash'))) AS comparable
+        FROM matview.incremental AS i
+        JOIN pg_catalog.pg_attribute AS a
+          ON a.attrelid = i.definition::pg_catalog.oid AND a.attnum > 0
+        JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+        LEFT JOIN pg_catalog.pg_type AS d ON d.oid = t.typbasetype
+        JOIN pg_catalog.pg_type AS b
+          ON b.oid = CASE WHEN coalesce(d.typcategory, t.typcategory) = 'A'
+                           AND coalesce(d.typelem, t.typelem) <> 0
+                          THEN coalesce(d.typelem, t.typelem) ELSE coalesce(d.oid, t.oid) END
+       WHERE i.id = {})
+    SELECT string_agg(c.name, ', ' ORDER BY c.attnum),
+           string_agg(c.name || CASE WHEN c.comparable THEN '' ELSE '::text AS ' || c.name END, ', '
+                      ORDER BY c.attnum)
+      FROM c)";
+  const auto found = co_await on.run(fmt::format(fmt::runtime(sql), id));
+  co_return compared_columns{.names = found.back().string(0, 0),
+                             .compared = found.back().string(0, 1)};
+}
+
 asio::awaitable<bool> shows_storage(pg::connection& on, int id) {
   const pg::result found = co_await on.query(
       "SELECT EXISTS (SELECT FROM matview.incremental i JOIN pg_catalog.pg_rewrite r ON r.ev_class "
@@ -325,8 +355,16 @@ asio::awaitable<incremental_refresh> run_refresh(pg::connection& on, std::string
 }
 
 asio::awaitable<std::int64_t> prune_logs(pg::connection& on) {
-  const pg::result pruned = co_await on.query("SELECT matview.prune()");
-  co_return pruned.integer(0, 0);
+  constexpr std::int64_t batch = 10'000;
+  constexpr std::chrono::seconds patience{5};
+  const auto began = std::chrono::steady_clock::now();
+  std::int64_t total = 0;
+  for (;;) {
+    const pg::result pruned = co_await on.query(fmt::format("SELECT matview.prune({})", batch));
+    const std::int64_t deleted = pruned.integer(0, 0);
+    total += deleted;
+    if (deleted < batch || std::chrono::steady_clock::now() - began > patience) co_return total;
+  }
 }
 
 }  // namespace matview::store

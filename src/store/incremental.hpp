@@ -99,6 +99,14 @@ asio::awaitable<bool> is_captured(pg::connection& on, int id);
 /// Whether the view reads its storage, and has not been given another query.
 asio::awaitable<bool> shows_storage(pg::connection& on, int id);
 
+/// The columns of an incremental view as lists of SQL.
+struct compared_columns {
+  std::string names;
+  std::string
+      compared;  ///< By what rows can be compared: text, where the type has no equality (json).
+};
+asio::awaitable<compared_columns> columns_to_compare(pg::connection& on, int id);
+
 /// An SQL expression: the query of the view with this oid, an expression too, with constants as
 /// every session reads them in the same way. Its settings stay until the transaction ends. Pure.
 [[nodiscard]] std::string view_text_sql(std::string_view oid);
@@ -132,7 +140,8 @@ asio::awaitable<std::string> settings_now(pg::connection& on);
 asio::awaitable<incremental_refresh> run_refresh(pg::connection& on, std::string quoted,
                                                  std::string wish, bool locked = false);
 
-/// Removes what all views have taken in from the logs; how many rows.
+/// Removes what all views have taken in from the logs, in batches that are transactions of their
+/// own, as long as there is something left, but for no more than some seconds; how many rows.
 asio::awaitable<std::int64_t> prune_logs(pg::connection& on);
 
 }  // namespace matview::store

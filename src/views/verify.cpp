@@ -23,8 +23,8 @@ namespace views {
 namespace {
 
 constexpr std::string_view difference = R"(
-  WITH missing AS MATERIALIZED (SELECT * FROM {1} EXCEPT ALL SELECT * FROM {0}),
-  unexpected AS MATERIALIZED (SELECT * FROM {0} EXCEPT ALL SELECT * FROM {1})
+  WITH missing AS MATERIALIZED (SELECT {3} FROM {1} EXCEPT ALL SELECT {3} FROM {0} AS v ({4})),
+  unexpected AS MATERIALIZED (SELECT {3} FROM {0} AS v ({4}) EXCEPT ALL SELECT {3} FROM {1})
   SELECT (SELECT count(*) FROM missing), (SELECT count(*) FROM unexpected), s.word
   FROM (SELECT NULL AS word
         UNION ALL (SELECT 'missing ' || m::text FROM missing AS m LIMIT {2})
@@ -41,12 +41,14 @@ asio::awaitable<verify_report> compare_in(pg::transaction& in, const incremental
   verify_report out;
   out.view = view.shown;
   if (applied.mode == "recompile") throw recompile_needed{applied.reason};
+  const store::compared_columns columns = co_await store::columns_to_compare(in.on(), view.id);
   // The query means what it meant when the view was made.
-  const auto found = co_await in.run(fmt::format(
-      "SELECT pg_catalog.set_config(s.key, s.value, true) FROM matview.incremental i, "
-      "pg_catalog.jsonb_each_text(i.settings) s WHERE i.id = {}; {}",
-      view.id,
-      fmt::format(fmt::runtime(difference), view.quoted, view.definition, options.samples)));
+  const auto found = co_await in.run(
+      fmt::format("SELECT pg_catalog.set_config(s.key, s.value, true) FROM matview.incremental i, "
+                  "pg_catalog.jsonb_each_text(i.settings) s WHERE i.id = {}; {}",
+                  view.id,
+                  fmt::format(fmt::runtime(difference), view.quoted, view.definition,
+                              options.samples, columns.compared, columns.names)));
   const pg::result& rows = found.back();
   out.missing = rows.integer(0, 0);
   out.unexpected = rows.integer(0, 1);

@@ -59,6 +59,18 @@ class IncrementalLayout : public incremental_test {
   }
 };
 
+TEST_F(IncrementalLayout, AnIndexOnAComputedColumnIsOnWhatTheViewShows) {
+  db.execute(
+      "CREATE SCHEMA s; CREATE FUNCTION s.twice(bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS "
+      "'SELECT 2 * $1'; CREATE TABLE t (g int, x int); INSERT INTO t SELECT i % 7, i FROM "
+      "generate_series(1, 50) i");
+  create("v", "SELECT g, s.twice(sum(x)) AS d, ' s.y' || max(x) AS word FROM t GROUP BY g");
+  add_index("v", {.columns = {"d"}});
+  add_index("v", {.columns = {"word"}, .unique = true});
+  EXPECT_EQ(db.query_one("SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%'' s.y''%'"), "1");
+  EXPECT_EQ(db.query_one("SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%s.twice(%'"), "1");
+}
+
 TEST_F(IncrementalLayout, DropNotNullOfAGroupingColumn) {
   db.execute(
       "CREATE TABLE t (g int NOT NULL, x int); "

@@ -37,6 +37,15 @@ std::string of_many_operators() {
   return out + "a = 1 AS x FROM r";
 }
 
+// Each reads the one before twice: 16,384 tables.
+std::string of_doubling_queries() {
+  std::string out = "WITH c0 AS (SELECT id FROM r)";
+  for (int i = 1; i < 15; ++i) {
+    out += fmt::format(", c{0} AS (SELECT a.id FROM c{1} a JOIN c{1} b ON a.id = b.id)", i, i - 1);
+  }
+  return out + " SELECT id FROM c14";
+}
+
 const std::vector<refused_query>& refused_queries() {
   static const std::vector<refused_query> all{
       {"volatile_function", "SELECT 'random' AS random, random() AS x FROM r", "random() AS x"},
@@ -159,7 +168,12 @@ const std::vector<refused_query>& refused_queries() {
        "default", 160000},
       {"too_large", of_many_branches(), "", "a query of more than 64 branches"},
       {"too_large", of_many_operators(), "", "an expression nested too deeply"},
+      {"too_large", of_doubling_queries(), "", "more than 1,000 tables, through WITH and views"},
       {"reserved_name", "SELECT id + 0 AS __mv_id FROM r", "__mv_id"},
+      {"reserved_name", "SELECT q.id FROM (SELECT id, x + 0 AS __mv_w FROM r) q WHERE q.__mv_w > 0",
+       "__mv_w"},
+      {"reserved_name", "SELECT id FROM weighed WHERE id > 1", "", "__mv_w"},
+      {"reserved_name", "SELECT id FROM marked WHERE id > 1", "", "/*deltas*/"},
   };
   return all;
 }
@@ -172,6 +186,8 @@ class IncrementalRefusals : public views_test {
         "CREATE TABLE s (id int PRIMARY KEY, a int NOT NULL, x2 int, c text, made timestamptz, doc "
         "xml);"
         "CREATE TABLE t (a int, d int);"
+        "CREATE TABLE weighed (id int, __mv_w int); CREATE TABLE marked (id int, \"/*deltas*/\" "
+        "int);"
         "CREATE TABLE bits (id int, k bit(4));"
         "CREATE TABLE guarded (id int); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;"
         "CREATE TABLE replicated (id int);"

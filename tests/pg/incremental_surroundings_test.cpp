@@ -275,6 +275,42 @@ TEST_F(IncrementalSurroundings, NobodyElseCanMakeTheCaptureWrite) {
   }
 }
 
+// Who may make an index on a storage may give it any name, and others refresh the view.
+TEST_F(IncrementalSurroundings, TheNameOfAnIndexIsNotRunAsSql) {
+  create("v", "SELECT id, x FROM t");
+  const std::string storage = db.query_one("SELECT storage FROM matview.incremental");
+  const std::string name = " ON " + storage + " USING btree(x);CREATE TABLE forged()--";
+  db.execute("CREATE INDEX \"" + name + "\" ON " + storage + " (x)");
+  const auto kept = [&] {
+    EXPECT_EQ(db.query_one("SELECT to_regclass('forged') IS NULL"), "t");
+    EXPECT_EQ(
+        db.query_one("SELECT count(*) FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid "
+                     "WHERE c.relname = '" +
+                     name + "' AND x.indrelid = (SELECT storage FROM matview.incremental)"),
+        "1");
+  };
+  EXPECT_EQ(refresh_matview("v", {.mode = refresh_mode::swap}).mode, refresh_mode::swap);
+  kept();
+  db.execute("ALTER TABLE t DROP CONSTRAINT t_pkey");
+  change();
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::full);
+  EXPECT_EQ(db.query_one("SELECT to_regclass('forged') IS NULL"), "t");
+}
+
+TEST_F(IncrementalSurroundings, WhatIsCapturedOfAChildSaysNothingOfItsParent) {
+  db.execute("CREATE TABLE child () INHERITS (t)");
+  create("v", "SELECT g, sum(x) AS s FROM t GROUP BY g");
+  create("w", "SELECT id, x FROM child");
+  db.execute("INSERT INTO child VALUES (50, 1, 1)");
+  const refresh_report done = refresh_matview("v");
+  EXPECT_EQ(done.mode, refresh_mode::incremental) << done.reason;
+  expect_right();
+  drop_matview("w");
+  db.execute("INSERT INTO child VALUES (51, 1, 1)");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  expect_right();
+}
+
 TEST_F(IncrementalSurroundings, WritersThatFailForWantOfARightAreFound) {
   const test_role maker(db, "maker");
   create("other", "SELECT id FROM t WHERE x = 0");

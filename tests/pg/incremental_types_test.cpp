@@ -39,6 +39,36 @@ TEST_F(IncrementalTypes, TextOfATimeIsThatOfTheCreation) {
   EXPECT_EQ(db.query_one("SELECT d FROM v"), "2024-05-05 01:30:00+02");
 }
 
+TEST_F(IncrementalTypes, WhatIsMadeOfTheTimesOfAGroupIsThatOfTheCreation) {
+  set_timezone("UTC");
+  db.execute(
+      "CREATE TABLE t (g int, at timestamptz); INSERT INTO t SELECT i % 3, '2024-01-01 "
+      "09:00+00'::timestamptz + i * interval '1 minute' FROM generate_series(1, 9) i");
+  create("v",
+         "SELECT g, to_char(max(at), 'HH24') AS hour, count(*) AS n FROM t GROUP BY g HAVING "
+         "extract(hour FROM max(at)) < 12");
+  set_timezone("Asia/Tokyo");
+  db.execute("INSERT INTO t VALUES (1, '2024-01-01 10:30+00')");
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
+  EXPECT_EQ(
+      session(db.url()).query_one("SELECT string_agg(g || ' ' || hour, ', ' ORDER BY g) FROM v"),
+      "0 09, 1 10, 2 09");
+}
+
+TEST_F(IncrementalTypes, WhatHasNoEqualityIsVerifiedByItsText) {
+  db.execute("CREATE TABLE t (id int PRIMARY KEY, x int); INSERT INTO t VALUES (1, 1), (2, 2)");
+  create("v", "SELECT id, json_build_object('x', x) AS doc, ARRAY[point(x, x)] AS at FROM t");
+  db.execute("UPDATE t SET x = 3 WHERE id = 1");
+  refresh("v");
+  db.execute("UPDATE " + db.query_one("SELECT storage FROM matview.incremental") +
+             " SET doc = '{\"x\" : 4}' WHERE id = 1");
+  const verify_report found = verify_matview("v", {.repair = true});
+  EXPECT_EQ(found.missing, 1);
+  EXPECT_EQ(found.unexpected, 1);
+  EXPECT_TRUE(found.repaired);
+  expect_right("v");
+}
+
 TEST_F(IncrementalTypes, NanIsTakenOutOfASumByFillingItAnew) {
   db.execute(
       "CREATE TABLE t (g int, x numeric(10,2)); INSERT INTO t VALUES (1, 1), (1, 2), (2, 3)");

@@ -235,7 +235,11 @@ BEGIN
            -- What was computed with an enum's labels before they were renamed is stored.
            (SELECT string_agg(e.xmin::text, ';' ORDER BY e.oid) FROM pg_enum AS e WHERE e.enumtypid = ANY (depends.enums)),
            string_agg(concat_ws(',', t.oid, t.xmin, t.tgenabled), ';' ORDER BY t.oid))
-    INTO state FROM pg_trigger AS t WHERE t.tgrelid = ANY (members) AND starts_with(t.tgname, 'matview_');
+    INTO state FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+   WHERE t.tgrelid = ANY (members) AND starts_with(t.tgname, 'matview_')
+     -- Views on a partition or a child have triggers there, too, which say nothing of ours. One of another function does.
+     AND NOT (p.pronamespace = 'matview'::regnamespace AND p.proname ~ '^log_[0-9]+_' AND split_part(p.proname, '_', 2) <> ALL (
+       ARRAY(SELECT c.log::text FROM matview.capture AS c WHERE c.view = fingerprint.view)));
   -- After a crash an unlogged table is empty, and no trigger says so.
   IF unlogged OR parents AND EXISTS (
       SELECT FROM pg_class AS k WHERE k.oid = ANY (members) AND k.relpersistence = 'u') THEN
@@ -899,6 +903,7 @@ DECLARE
   names text[] := '{}';
 BEGIN
   FOR i IN SELECT c.relname AS name, pg_get_indexdef(x.indexrelid) AS definition,
+                  CASE WHEN x.indisunique THEN 'CREATE UNIQUE INDEX ' ELSE 'CREATE INDEX ' END AS head,
                   obj_description(c.oid, 'pg_class') AS comment, x.indisclustered AS clustered
              FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indexrelid
             WHERE x.indrelid = source AND x.indisvalid
@@ -908,9 +913,9 @@ BEGIN
     names := names || i.name::text;
     part := format('copy_%s_%s', target::oid, cardinality(names));
     BEGIN
-      EXECUTE substring(i.definition FROM '^CREATE (?:UNIQUE )?INDEX ') || part || format(' ON %s', target)
-        || substring(i.definition FROM position(format(' ON %s USING ', source) IN i.definition)
-                                       + length(format(' ON %s', source)));
+      -- By lengths: whoever may make an index may give it a name that reads like SQL.
+      EXECUTE i.head || part || format(' ON %s', target)
+        || substring(i.definition FROM length(format('%s%I ON %s', i.head, i.name, source)) + 1);
     EXCEPTION WHEN unique_violation THEN
       GET STACKED DIAGNOSTICS duplicate = PG_EXCEPTION_DETAIL;
       RAISE EXCEPTION 'could not create unique index "%"', i.name USING ERRCODE = '23505', DETAIL = duplicate;
