@@ -34,6 +34,15 @@ bool is_aggregate(const PgQuery__FuncCall* call, const store::query_facts& facts
           facts.aggregates.contains(function_name(call)));
 }
 
+bool returns_set(const query_context& in, node* expression) {
+  bool found = false;
+  calls_in(expression, [&](node* call) {
+    found = found || in.facts.set_returning.contains(function_name(func_call(call)));
+    return !found;
+  });
+  return found;
+}
+
 std::vector<node*> aggregates_in(const query_context& in, node* expression) {
   std::vector<node*> out;
   calls_in(expression, [&](node* call) {

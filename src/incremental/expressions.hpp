@@ -18,6 +18,9 @@ struct query_context {
 };
 
 /// Whether the call is an aggregate of the SELECT that it stands in.
+/// Whether a function in it makes several rows of one.
+[[nodiscard]] bool returns_set(const query_context& in, node* expression);
+
 [[nodiscard]] bool is_aggregate(const PgQuery__FuncCall* call, const store::query_facts& facts);
 
 /// Aggregates and window functions in an expression, not those inside its subqueries.

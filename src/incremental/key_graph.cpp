@@ -132,13 +132,18 @@ std::vector<followed_column> key_graph::columns_of(const relation& query) const 
   const relation* project = parts_of(query).project;
   if (project == nullptr) return out;
   const std::optional<std::vector<node*>> allowed = deciding_expressions(in_, query);
+  const auto sets = std::ranges::count_if(project->expressions, [&](const expression& one) {
+    return returns_set(in_, res_target(one.tree)->val);
+  });
   for (const expression& one : project->expressions) {
     const PgQuery__ResTarget* target = res_target(one.tree);
+    // Several go in step: without the others, one that ends sooner has no NULLs.
+    const bool in_step = sets > 1 && returns_set(in_, target->val);
     const bool free =
         !allowed || std::any_of(allowed->begin(), allowed->end(),
                                 [&](const node* known) { return same(known, target->val); });
-    const bool can =
-        free && aggregates_in(in_, target->val).empty() && windows_in(target->val).empty();
+    const bool can = free && !in_step && aggregates_in(in_, target->val).empty() &&
+                     windows_in(target->val).empty();
     out.push_back({target->name, can ? followed(target->val) : nullptr});
   }
   return out;
@@ -249,7 +254,7 @@ void key_graph::keep(node* expression, const std::set<std::string>& scope, bool 
   };
   if (!any_in(scope) || (any_in(nulled_) && !is_strict(in_, expression))) return;
   // HAVING of an outer query may stand in a subquery of it.
-  if (!aggregates_in(in_, expression).empty()) return;
+  if (!aggregates_in(in_, expression).empty() || returns_set(in_, expression)) return;
   conditions_.push_back({expression, std::move(on), scope, equality});
 }
 

@@ -382,6 +382,32 @@ class resolver final {
     refuse_column("", name);
   }
 
+  // The type of a table's column; of what a subquery yields it is not known here.
+  std::string type_of(const node* expression) const {
+    const PgQuery__ColumnRef* column = column_ref(expression);
+    if (column == nullptr) return {};
+    const scan* from = out_.scan_of(std::string(string_of(column->fields[0])));
+    if (from == nullptr) return {};
+    const auto found = std::ranges::find(from->table->columns, string_of(column->fields[1]),
+                                         &store::column_facts::name);
+    return found == from->table->columns.end() ? std::string() : found->type;
+  }
+
+  // What a column of JOIN ... USING is. It has the type that both have in common: of two tables and
+  // an inner join PostgreSQL writes the one that has it by its own name.
+  node* merged_of(PgQuery__JoinType type, node* a, node* b) const {
+    if (type == PG_QUERY__JOIN_TYPE__JOIN_FULL) {
+      return make_coalesce(in_, copy(in_, a), copy(in_, b));
+    }
+    const bool right = type == PG_QUERY__JOIN_TYPE__JOIN_RIGHT;
+    const std::string known = type_of(a);
+    if (type == PG_QUERY__JOIN_TYPE__JOIN_INNER || (!known.empty() && known == type_of(b))) {
+      return copy(in_, right ? b : a);
+    }
+    return parse_expression(in_, fmt::format("CASE WHEN {} THEN {} ELSE {} END",
+                                             right ? "true" : "false", print(b), print(a)));
+  }
+
   void join_item(PgQuery__JoinExpr* join, scope& to) {
     if (join->alias != nullptr || join->join_using_alias != nullptr) {
       throw not_incremental(construct::join_alias, "the alias of a join");
@@ -409,10 +435,7 @@ class resolver final {
       node* a = merged_column(left, name);
       node* b = merged_column(right, name);
       equal.push_back(make_equal(in_, a, b));
-      to.merged[name] = join->jointype == PG_QUERY__JOIN_TYPE__JOIN_FULL
-                            ? make_coalesce(in_, copy(in_, a), copy(in_, b))
-                        : join->jointype == PG_QUERY__JOIN_TYPE__JOIN_RIGHT ? copy(in_, b)
-                                                                            : copy(in_, a);
+      to.merged[name] = merged_of(join->jointype, a, b);
     }
     join->n_using_clause = 0;
     if (!equal.empty())
@@ -546,6 +569,15 @@ namespace {
 // around an indirection it does write, also if that one does nothing.
 void keep_parentheses(arena& in, const select_statement* query) {
   walk(&query->base, [&in](ProtobufCMessage* message) {
+    // x AT TIME ZONE z and the like are written without parentheses, around what they are made of,
+    // too.
+    auto* call = as<PgQuery__FuncCall>(message, pg_query__func_call__descriptor);
+    if (call != nullptr && call->funcformat == PG_QUERY__COERCION_FORM__COERCE_SQL_SYNTAX) {
+      static const std::set<std::string_view> loose{"timezone", "xmlexists", "is_normalized"};
+      if (loose.contains(string_of(call->funcname[call->n_funcname - 1]))) {
+        call->funcformat = PG_QUERY__COERCION_FORM__COERCE_EXPLICIT_CALL;
+      }
+    }
     auto* of = as<PgQuery__AIndirection>(message, pg_query__a__indirection__descriptor);
     if (of == nullptr || of->n_indirection == 0) return true;
     switch (of->arg->node_case) {

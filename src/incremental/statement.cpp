@@ -121,9 +121,11 @@ std::string delta(const keyed_storage& of) {
     if (!of.sums[i].empty()) {
       out.push_back(fmt::format("coalesce(sum(w * t{0}), 0)::{1} AS s{0}", i + 1, of.sums[i]));
     }
-    out.push_back(fmt::format(
-        "coalesce(sum(w){1}, 0)::bigint AS c{0}", i + 1,
-        of.is_counted_by_rows(i) ? "" : fmt::format(" FILTER (WHERE t{} IS NOT NULL)", i + 1)));
+    out.push_back(
+        fmt::format("coalesce(sum(w){1}, 0)::bigint AS c{0}", i + 1,
+                    of.is_counted_by_rows(i)
+                        ? ""
+                        : fmt::format(" FILTER (WHERE t{} IS DISTINCT FROM NULL)", i + 1)));
   }
   for (std::size_t i = 0; i < of.extremes.size(); ++i) {
     const char* function = of.extremes[i] ? "min" : "max";

@@ -25,7 +25,8 @@ constexpr std::string_view hashable = R"((
          or exists (select from pg_catalog.pg_cast k where k.castsource = b.oid
                        and k.casttarget = o.opcintype and k.castmethod = 'b'
                        and k.castcontext = 'i'))))
-     and not exists (select from pg_catalog.pg_opclass o where o.opcintype = b.oid and o.opcdefault
+     and not exists (select from pg_catalog.pg_opclass o join pg_catalog.pg_am m on m.oid = o.opcmethod
+                      where m.amname in ('btree', 'hash') and o.opcintype = b.oid and o.opcdefault
                         and o.opcnamespace <> 'pg_catalog'::pg_catalog.regnamespace)
      and coalesce((select l.collisdeterministic from pg_catalog.pg_collation l where l.oid = {1}), true)
     from pg_catalog.pg_type t
@@ -159,28 +160,28 @@ select case p.prokind when 'a' then 'aggregate' else 'function' end,
        case when p.oid in ('pg_catalog.timetz(time)'::pg_catalog.regprocedure,
                            'pg_catalog.timezone(text, timetz)'::pg_catalog.regprocedure)
             then 'clock' else p.provolatile::pg_catalog.text end,
-       p.oid < 16384, p.pronargs
+       p.oid < 16384, p.pronargs, p.proretset
   from called join pg_catalog.pg_proc p on p.oid = called.oid
   join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 union all
-select 'value', m[1], '', true, 0 from trees t
+select 'value', m[1], '', true, 0, false from trees t
  cross join lateral pg_catalog.regexp_matches(t.tree, '\{{SQLVALUEFUNCTION :op (\d+)', 'g') m
 union all
 -- How these are written does not show the operator; read again, PostgreSQL's own is taken for it.
-select 'operator', n.nspname || '.' || o.oprname, '', false, 0
+select 'operator', n.nspname || '.' || o.oprname, '', false, 0, false
   from named join pg_catalog.pg_operator o on named.word = 'opno' and o.oid = named.oid
   join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
  where n.nspname <> 'pg_catalog' and o.oprname in ('=', '<>') and exists (
    select from trees t where t.tree ~
      '(DISTINCTEXPR|NULLIFEXPR|CASETESTEXPR|ROWCOMPAREEXPR|:usingClause \(|SUBLINK :subLinkType 2)')
 union all
-select distinct 'cast', pg_catalog.format_type(m.oid, null), '', true, 0 from made m
+select distinct 'cast', pg_catalog.format_type(m.oid, null), '', true, 0, false from made m
  where m.inside in ('pg_catalog.date'::pg_catalog.regtype,
    'pg_catalog.timestamptz'::pg_catalog.regtype, 'pg_catalog.timestamp'::pg_catalog.regtype,
    'pg_catalog.time'::pg_catalog.regtype, 'pg_catalog.timetz'::pg_catalog.regtype)
 union all
 -- A name that is looked up by the search_path, or is shown by it.
-select 'object name', pg_catalog.format_type(y.oid, null), '', true, 0 from pg_catalog.pg_type y
+select 'object name', pg_catalog.format_type(y.oid, null), '', true, 0, false from pg_catalog.pg_type y
  where y.oid in ({}) and (
    y.oid in (select m.inside from made m)
    or (exists (select from trees t where t.tree ~ pg_catalog.format(' :vartype (%s|%s) ', y.oid, y.typarray))
@@ -190,12 +191,12 @@ select 'object name', pg_catalog.format_type(y.oid, null), '', true, 0 from pg_c
        'to_json', 'to_jsonb', 'row_to_json', 'json_build_object', 'json_build_array', 'jsonb_build_object',
        'jsonb_build_array', 'json_agg', 'jsonb_agg', 'json_object_agg', 'jsonb_object_agg', 'array_to_json')))))
 union all
-select 'cast of NULL', '', '', false, 0 from pg_catalog.pg_cast k
+select 'cast of NULL', '', '', false, 0, false from pg_catalog.pg_cast k
   join called c on c.oid = k.castfunc join pg_catalog.pg_proc p on p.oid = k.castfunc
  where not p.proisstrict and p.oid >= 16384
 union all
 -- By way of text or XML: what a date, an interval, a float or bytes look like is a setting.
-select 'setting', '', '', true, 0 from trees t
+select 'setting', '', '', true, 0, false from trees t
  where t.tree ~ ' :resulttype \d+ :resultcollid' or t.tree ~ 'XMLEXPR')";
 
 constexpr std::string_view object_names =
@@ -322,6 +323,7 @@ void add_function(query_facts& to, const pg::result& row, int at) {
     return;
   }
   if (what == "aggregate") to.aggregates.insert(name);
+  if (row.boolean(at, 5)) to.set_returning.insert(name);
   const std::string_view volatility = row.text(at, 2);
   const bool ours = row.boolean(at, 3);  // PostgreSQL's own.
   if (volatility == "clock") return fault(kind::clock);

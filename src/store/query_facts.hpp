@@ -60,9 +60,10 @@ struct query_facts {
   /// By schema and name: what it reads, the views underneath included.
   std::map<std::pair<std::string, std::string>, table_facts> tables;
   std::vector<function_fault> faults;
-  std::set<std::string> aggregates;  ///< Their names as the query writes them.
-  bool casts_keep_null = true;       ///< A cast of NULL is NULL: not so with some of users.
-  bool uses_settings = false;        ///< Its rows may depend on TimeZone, DateStyle or the like.
+  std::set<std::string> aggregates;     ///< Their names as the query writes them.
+  std::set<std::string> set_returning;  ///< Functions, so too.
+  bool casts_keep_null = true;          ///< A cast of NULL is NULL: not so with some of users.
+  bool uses_settings = false;           ///< Its rows may depend on TimeZone, DateStyle or the like.
 };
 
 }  // namespace matview::store

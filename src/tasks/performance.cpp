@@ -5,6 +5,7 @@
 #include "store/task_statements.hpp"
 #include "tasks/retry.hpp"
 #include "text/quote.hpp"
+#include "views/one_refresh.hpp"
 #include "views/patience.hpp"
 #include "views/refresh.hpp"
 #include "views/statements.hpp"
@@ -119,9 +120,22 @@ asio::awaitable<job_end> refresh(const job& what, const views::refresh_task& tas
   const auto began = std::chrono::steady_clock::now();
   int tried = 0;
   refresh_report report;
-  const auto once = [&](int tries) {
+  const auto once = [&](int tries) -> asio::awaitable<job_end> {
     tried = tries;
-    return refresh_once(*leased, what, task, options, on, tries, report);
+    try {
+      co_return co_await refresh_once(*leased, what, task, options, on, tries, report);
+    } catch (const views::recompile_needed&) {  // Below: no co_await stands in a handler.
+    }
+    refresh_options anew = options;
+    anew.mode = co_await views::make_ready(*leased, task.name, options, tries);
+    std::string why;
+    try {
+      co_return co_await refresh_once(*leased, what, task, anew, on, tries, report);
+    } catch (const views::recompile_needed& again) {
+      why = again.reason;
+    }
+    throw error(errc::server_error, "the tables of the view are being changed: " + why,
+                {.sqlstate = "40001", .hint = "try again"});
   };
   std::optional<error> failure;
   try {

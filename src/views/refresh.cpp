@@ -123,6 +123,20 @@ asio::awaitable<void> record_failure(pg::connection& on, std::string name, refre
   }
 }
 
+asio::awaitable<refresh_mode> make_ready(pg::connection& on, std::string name,
+                                         refresh_options options, int tries) {
+  // Without a search_path, so by its full name.
+  const identifier view = identifier::parse(name);
+  const std::optional<store::relation> there = co_await store::find_relation(on, view);
+  if (!there) throw error(store::no_such_view(view, there));
+  const statement_settings settings("matview recompile", options.statement_timeout,
+                                    options.lock_timeout);
+  std::string preamble = settings.set_local(false);
+  if (!options.lock_timeout) preamble += give_way(tries) + "; ";
+  const bool filled = co_await recompile(on, std::string(there->quoted), std::move(preamble));
+  co_return filled ? refresh_mode::automatic : refresh_mode::full;
+}
+
 namespace {
 
 // What is left of max_duration bounds each statement, too.
@@ -151,16 +165,7 @@ asio::awaitable<refresh_report> refresh_recompiling(pg::connection& on, std::str
     throw error(errc::server_error, "the view has to be made ready again: " + why,
                 {.hint = "refresh it outside of a transaction once"});
   }
-  // It is made ready without a search_path, so by its full name.
-  const identifier view = identifier::parse(name);
-  const std::optional<store::relation> there = co_await store::find_relation(on, view);
-  if (!there) throw error(store::no_such_view(view, there));
-  const statement_settings settings("matview recompile", options.statement_timeout,
-                                    options.lock_timeout);
-  std::string preamble = settings.set_local(false);
-  if (!options.lock_timeout) preamble += give_way(tries) + "; ";
-  const bool filled = co_await recompile(on, std::string(there->quoted), std::move(preamble));
-  options.mode = filled ? refresh_mode::automatic : refresh_mode::full;
+  options.mode = co_await make_ready(on, name, options, tries);
   refresh_request request = checked(name, std::move(options), tries);
   request.because = why;
   try {

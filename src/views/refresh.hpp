@@ -27,4 +27,9 @@ asio::awaitable<void> record_failure(pg::connection& on, std::string name, refre
                                      error failed, int tries,
                                      std::chrono::steady_clock::time_point began);
 
+/// Compiles an incremental view anew whose program does not fit its tables any more
+/// (recompile_needed), outside of any transaction; the mode in which it is to be refreshed then.
+asio::awaitable<refresh_mode> make_ready(pg::connection& on, std::string name,
+                                         refresh_options options, int tries);
+
 }  // namespace matview::views

@@ -40,6 +40,20 @@ class CliWorker : public cli_test {
   }
 };
 
+TEST_F(CliWorker, CompilesAnIncrementalViewAnewWhoseTableWasAltered) {
+  db.execute("CREATE TABLE t (id int PRIMARY KEY, g int); INSERT INTO t VALUES (1, 1), (2, 1)");
+  ASSERT_EQ(matview({"create", "v", "--kind", "incremental", "--sql",
+                     "SELECT g, count(*) AS n FROM t GROUP BY g"})
+                .exit_code,
+            0);
+  db.execute("ALTER TABLE t ALTER g SET NOT NULL; INSERT INTO t VALUES (3, 1)");
+  put({"refresh", "v"});
+  const auto worked = matview({"worker", "--once"});
+  EXPECT_EQ(worked.exit_code, 0) << worked.err;
+  EXPECT_EQ(db.query_one("SELECT n FROM v"), "3") << worked.err;
+  EXPECT_FALSE(contains(worked.err, "failed")) << worked.err;
+}
+
 TEST_F(CliWorker, OnceRunsWhatIsDueAndEnds) {
   db.execute(
       "CREATE TABLE t AS SELECT 1 AS id; CREATE MATERIALIZED VIEW v AS SELECT id FROM t; "

@@ -213,6 +213,9 @@ BEGIN
            (SELECT string_agg(concat_ws(',', p.oid, p.xmin, n.nspname), ';' ORDER BY p.oid)
               FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE p.oid = ANY (depends.functions)),
            CASE WHEN cardinality(depends.named) > 0 THEN matview.meanings(depends.named) END,
+           -- A program names labels, and what was computed with them before they were renamed is stored.
+           (SELECT string_agg(e.oid || ',' || e.xmin, ';' ORDER BY e.oid) FROM pg_enum AS e
+             WHERE e.enumtypid = ANY (depends.enums)),
            (SELECT string_agg(r.oid || ',' || r.xmin, ';' ORDER BY r.oid) FROM pg_rewrite AS r
              WHERE r.oid = ANY (depends.rules))))
     INTO bases, parents, unlogged, touched, structure
@@ -232,8 +235,9 @@ BEGIN
     members := bases;
   END IF;
   SELECT concat_ws('|', touched, members::text,
-           -- What was computed with an enum's labels before they were renamed is stored.
-           (SELECT string_agg(e.xmin::text, ';' ORDER BY e.oid) FROM pg_enum AS e WHERE e.enumtypid = ANY (depends.enums)),
+           -- A child that another table has, too, is written into through that one.
+           CASE WHEN parents THEN (SELECT string_agg(concat_ws(' ', i.inhrelid, i.inhparent), ',' ORDER BY i.inhrelid, i.inhparent)
+             FROM pg_inherits AS i WHERE i.inhrelid = ANY (members)) END,
            string_agg(concat_ws(',', t.oid, t.xmin, t.tgenabled), ';' ORDER BY t.oid))
     INTO state FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
    WHERE t.tgrelid = ANY (members) AND starts_with(t.tgname, 'matview_')
@@ -265,6 +269,13 @@ CREATE FUNCTION matview.view_text(view oid) RETURNS text LANGUAGE sql STABLE SET
   SELECT pg_get_viewdef(view)
 $$;
 
+-- Whether other tables have rows of this one, too: its parents, or those of its children. A statement on such a table fires
+-- its triggers alone.
+CREATE FUNCTION matview.is_shared(base oid) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM matview.family(base) AS f (relid) JOIN pg_inherits AS i ON i.inhrelid = f.relid
+                  WHERE i.inhparent NOT IN (SELECT o.relid FROM matview.family(base) AS o (relid)))
+$$;
+
 -- The trigger functions of a log, and the triggers on one table. Ordinary tables have statement triggers, as they cost
 -- least. Tables with partitions have row triggers, as PostgreSQL 15 to 18 loses rows from transition tables when MERGE
 -- moves them between partitions; partitions and children too, as a statement on the parent fires the parent's only.
@@ -275,7 +286,7 @@ CREATE FUNCTION matview.triggers(log integer, base oid, member oid)
   SET search_path = pg_catalog, pg_temp AS $$
   WITH k AS (
     SELECT b.relkind = 'p' AS partitioned, p.child OR m.oid <> b.oid AS foreign_ground,
-           b.relkind = 'p' OR p.child AS by_row,
+           b.relkind = 'p' OR matview.is_shared(b.oid) AS by_row,
            EXISTS (SELECT FROM matview.incremental AS i WHERE i.storage = b.oid) AS storage,
            pg_has_role(m.relowner, 'USAGE') AS owned
       FROM pg_class AS b, pg_class AS m, (
@@ -467,7 +478,7 @@ DECLARE
   t record;
   c record;
 BEGIN
-  SELECT k.relkind, k.relkind = 'p' OR EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = k.oid)
+  SELECT k.relkind, k.relkind = 'p' OR matview.is_shared(k.oid)
     INTO kind, by_row FROM pg_class AS k
    WHERE k.oid = capture_changes.base;
   IF kind IS NULL OR kind NOT IN ('r', 'p') OR EXISTS (
