@@ -21,6 +21,8 @@ void check_faults(const store::query_facts& facts) {
         throw not_incremental(construct::session, fault.name, fault.name);
       case kind::stable:
         throw not_incremental(construct::stable_function, fault.name + "()", fault.name);
+      case kind::levels:
+        throw not_incremental(construct::mixed_types, fault.name);
       case kind::from_text:
         throw not_incremental(construct::text_to_time, "a cast from text to " + fault.name,
                               fault.name);

@@ -63,6 +63,7 @@ class counted_rows final {
     const bool unique = identity.has_value();
     draft_.out.mechanism = "L";
     draft_.out.unique_rows = unique || is_set_;
+    find_casts();
     std::vector<const relation*> queries;
     for (const branch& one : branches_) queries.push_back(counted_branch(one, order));
     if (identity) {
@@ -185,13 +186,33 @@ class counted_rows final {
     return fmt::format("primary keys tell it from all others, here by {}", fmt::join(names, ", "));
   }
 
+  // Which columns all branches have to be cast to the type of the whole: with three or more, what
+  // is put together here in one row goes by other pairs than the query's.
+  void find_casts() {
+    cast_.assign(draft_.input.facts.output.size(), false);
+    if (branches_.size() < 3) return;
+    for (const branch& one : branches_) {
+      const auto& types = draft_.types_of(print(statement_of(draft_.memory, *one.rows)));
+      for (std::size_t i = 0; i < cast_.size(); ++i) {
+        if (types[i].type != draft_.input.facts.output[i].type) cast_[i] = true;
+      }
+    }
+  }
+
   const relation* counted_branch(const branch& one, const residue_order& order) {
     if (one.rows->kind == relation_kind::values) return values_branch(*one.rows, one.leaf);
     std::vector<node*> targets;
     const auto add = [&](node* value) {
       targets.push_back(make_target(draft_.memory, value, fmt::format("k{}", targets.size() + 1)));
     };
-    for (const expression& target : one.rows->expressions) add(res_target(target.tree)->val);
+    for (const expression& target : one.rows->expressions) {
+      node* value = res_target(target.tree)->val;
+      const std::size_t place = targets.size();
+      add(cast_[place]
+              ? parse_expression(draft_.memory, fmt::format("({})::{}", print(value),
+                                                            draft_.input.facts.output[place].type))
+              : value);
+    }
     for (node* hidden : order.hidden) add(hidden);
     return draft_.with_leaf(*projected(draft_.in, *one.rows->input, targets), one.leaf);
   }
@@ -210,6 +231,7 @@ class counted_rows final {
   std::vector<branch> branches_ = {};
   std::size_t leaves_ = 0;
   bool is_set_ = false;
+  std::vector<bool> cast_ = {};
   std::optional<std::string> formula_;  // Last: what makes it fills in the others.
 };
 

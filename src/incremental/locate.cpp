@@ -184,6 +184,7 @@ class searcher final {
       case construct::locking:
       case construct::values_only:
       case construct::no_key:
+      case construct::mixed_types:
       case construct::too_large:
       case construct::hidden_operator:
       case construct::uncorrelated_subquery:

@@ -63,6 +63,10 @@ const std::vector<construct_text>& refused_constructs() {
       {construct::locking, "locking", "a view locks no rows", "leave FOR UPDATE/SHARE out"},
       {construct::join_alias, "join_alias", "an alias of a whole join is not followed",
        "give aliases to the tables instead"},
+      {construct::mixed_types, "mixed_types",
+       "PostgreSQL brings the branches of a set operation to one type two by two, which loses "
+       "digits where one is real",
+       "cast the column to one type in each branch"},
       {construct::values_only, "values_only", "it reads no table, so that nothing can change",
        "make the view native"},
       {construct::table_function, "table_function",

@@ -34,6 +34,7 @@ enum class construct {
   tablesample,
   locking,
   join_alias,
+  mixed_types,
   values_only,
   table_function,
   no_key,

@@ -195,6 +195,14 @@ select 'cast of NULL', '', '', false, 0, false from pg_catalog.pg_cast k
   join called c on c.oid = k.castfunc join pg_catalog.pg_proc p on p.oid = k.castfunc
  where not p.proisstrict and p.oid >= 16384
 union all
+-- Of branches of several types PostgreSQL casts two by two: as a real, a number has lost digits that a double has.
+select 'levels', 'UNION, INTERSECT or EXCEPT of real and other numbers', '', true, 0, false from trees t
+ cross join lateral pg_catalog.regexp_matches(t.tree, ':setOperations (\{{SETOPERATIONSTMT.*?) :constraintDeps', 'g') m(found)
+ cross join lateral (
+   select count(distinct c.types[1]) as kinds, pg_catalog.bool_or(' ' || c.types[1] || ' ' like '% 700 %') as lossy
+     from pg_catalog.regexp_matches(m.found[1], ':colTypes \(o ([0-9 ]+)\)', 'g') c(types)) l
+ where l.kinds > 1 and l.lossy
+union all
 -- By way of text or XML: what a date, an interval, a float or bytes look like is a setting.
 select 'setting', '', '', true, 0, false from trees t
  where t.tree ~ ' :resulttype \d+ :resultcollid' or t.tree ~ 'XMLEXPR')";
@@ -314,6 +322,7 @@ void add_function(query_facts& to, const pg::result& row, int at) {
   if (what == "cast") return to.faults.push_back({name, kind::from_text});
   if (what == "operator") return fault(kind::hidden_operator);
   if (what == "object name") return to.faults.push_back({name, kind::session});
+  if (what == "levels") return fault(kind::levels);
   if (what == "cast of NULL") {
     to.casts_keep_null = false;
     return;

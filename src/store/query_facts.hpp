@@ -50,7 +50,8 @@ struct function_fault {
     session,
     stable,
     from_text,
-    hidden_operator
+    hidden_operator,
+    levels
   } what = kind::is_volatile;
 };
 

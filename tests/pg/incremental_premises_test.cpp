@@ -73,6 +73,24 @@ TEST_F(IncrementalPremises, AMergedColumnHasTheTypeOfBoth) {
   expect_goes_on("DELETE FROM b WHERE j = 7");
 }
 
+TEST_F(IncrementalPremises, BranchesOfThreeTypesAreCastAsTheQueryCastsThem) {
+  db.execute(
+      "CREATE TABLE a (r real); CREATE TABLE b (n numeric); CREATE TABLE c (d float8); INSERT INTO "
+      "a "
+      "VALUES (0.1); INSERT INTO b VALUES (0.1); INSERT INTO c VALUES (5)");
+  for (const char* const query :
+       {"SELECT r FROM a UNION ALL (SELECT n FROM b UNION ALL SELECT d FROM c)",
+        "SELECT r FROM a UNION (SELECT n FROM b UNION SELECT d FROM c)",
+        "SELECT d FROM c UNION ALL (SELECT r FROM a EXCEPT SELECT d FROM c)"}) {
+    make(query);
+    expect_goes_on(
+        "INSERT INTO b VALUES (0.3); INSERT INTO a VALUES (0.3); INSERT INTO c VALUES (0.3)");
+    expect_goes_on("DELETE FROM b; DELETE FROM a");
+    drop_matview("v");
+    db.execute("INSERT INTO a VALUES (0.1); INSERT INTO b VALUES (0.1)");
+  }
+}
+
 TEST_F(IncrementalPremises, SetsThatGoInStepAreNoKeys) {
   db.execute(
       "CREATE TABLE t (id int PRIMARY KEY, a int[], b int[]); "

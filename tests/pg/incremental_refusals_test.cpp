@@ -115,6 +115,11 @@ const std::vector<refused_query>& refused_queries() {
       {"virtual_column", "SELECT half.* FROM half", "half.*", "v", "default", 180000},
       {"tablesample", "SELECT id FROM r TABLESAMPLE BERNOULLI (10)", "TABLESAMPLE"},
       {"locking", "SELECT substring(c FOR 3) AS c FROM s FOR UPDATE", "FOR UPDATE"},
+      {"mixed_types",
+       "SELECT count(*) AS n FROM (SELECT f::real AS k FROM r UNION ALL SELECT x::numeric FROM r "
+       "UNION "
+       "ALL SELECT f FROM r) q GROUP BY k",
+       "", "UNION, INTERSECT or EXCEPT of real and other numbers"},
       {"join_alias", "SELECT j.id FROM (r JOIN t USING (a)) AS j", "r JOIN"},
       {"values_only", "VALUES (1), (2)", ""},
       {"values_only", "SELECT g FROM generate_series(1, 3) AS g", ""},
