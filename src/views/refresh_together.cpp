@@ -82,6 +82,19 @@ asio::awaitable<void> note(pg::connection& on, const incremental_names& view,
   co_await store::record(on, std::move(row), 0);
 }
 
+// Of several views the error has to say which.
+asio::awaitable<store::incremental_refresh> refresh_of(pg::connection& on,
+                                                       const incremental_names& view) {
+  try {
+    co_return co_await store::run_refresh(on, std::string(view.quoted), std::string("auto"), true);
+  } catch (const error& failed) {
+    throw error(failed.code(), fmt::format("{}: {}", view.shown, failed.what()),
+                {.sqlstate = failed.sqlstate(),
+                 .hint = failed.hint(),
+                 .connection_usable = failed.connection_usable()});
+  }
+}
+
 asio::awaitable<std::vector<refresh_report>> refresh_in(pg::transaction& in,
                                                         const std::vector<incremental_names>& views,
                                                         const refresh_options& options,
@@ -96,8 +109,7 @@ asio::awaitable<std::vector<refresh_report>> refresh_in(pg::transaction& in,
   std::vector<refresh_report> out;
   for (const incremental_names& view : views) {
     const stopwatch watch;
-    const store::incremental_refresh done =
-        co_await store::run_refresh(in.on(), std::string(view.quoted), std::string("auto"), true);
+    const store::incremental_refresh done = co_await refresh_of(in.on(), view);
     if (done.mode == "recompile") throw outdated{view.quoted, done.reason};
     refresh_report report;
     report.view = view.shown;

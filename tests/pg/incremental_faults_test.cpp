@@ -428,7 +428,7 @@ TEST_F(IncrementalFaults, WhatFailsTogetherIsInTheHistoryOfEach) {
   db.execute("DELETE FROM r WHERE id < 50; UPDATE s SET a = 3 WHERE id = 1");
   hook_storage("BEFORE", "STATEMENT", "RAISE EXCEPTION 'no';");
   const error refusal = failure_of([] { static_cast<void>(refresh_together({})); });
-  EXPECT_TRUE(contains(refusal.what(), "no")) << refusal.what();
+  EXPECT_TRUE(contains(refusal.what(), "public.v: no")) << refusal.what();
   for (const char* const view : {"v", "w"}) {
     const std::vector<refresh_record> history = list_history({.view = view});
     ASSERT_FALSE(history.empty());

@@ -1364,7 +1364,7 @@ BEGIN
         CONTINUE;
       END IF;
       RAISE EXCEPTION '% is not an incremental view', view USING ERRCODE = '42P01',
-        HINT = 'If it looks like one, the schema matview was dropped or restored without its rows: drop it, create it again.';
+        HINT = 'If it looks like one, the schema matview was dropped or restored without its rows: DROP SCHEMA matview CASCADE, then create it again.';
     END IF;
     IF read_for IS DISTINCT FROM ROW(v.id, v.storage, v.program_hash, v.fingerprint) THEN
       SELECT array_agg(x.base ORDER BY x.id), array_agg(x.id ORDER BY x.id), array_agg(x.storage ORDER BY x.id),
