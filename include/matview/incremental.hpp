@@ -121,7 +121,8 @@ struct verify_report {
   [[nodiscard]] bool right() const noexcept { return missing == 0 && unexpected == 0; }
 };
 
-/// Compares an incremental view with its query, on one snapshot, as multisets; changes that have
+/// Compares an incremental view with its query, on one snapshot, as multisets, columns of types
+/// without equality (json) by their text; changes that have
 /// not been applied yet are applied first, inside that snapshot. Costs what the query costs, twice
 /// where it differs. To repair it is to compute all of it; if somebody has given it another query,
 /// it gets back its own. Where its tables were changed so that it has to be made ready anew,

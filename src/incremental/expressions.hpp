@@ -17,10 +17,10 @@ struct query_context {
   const store::query_facts& facts;
 };
 
-/// Whether the call is an aggregate of the SELECT that it stands in.
-/// Whether a function in it makes several rows of one.
+/// Whether a function in it, but not in its subqueries, makes several rows of one.
 [[nodiscard]] bool returns_set(const query_context& in, node* expression);
 
+/// Whether the call is an aggregate of the SELECT that it stands in.
 [[nodiscard]] bool is_aggregate(const PgQuery__FuncCall* call, const store::query_facts& facts);
 
 /// Aggregates and window functions in an expression, not those inside its subqueries.

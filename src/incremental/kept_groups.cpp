@@ -231,18 +231,18 @@ class kept_groups final {
       return std::ranges::any_of(all, [&](std::string_view one) { return type.starts_with(one); });
     };
     std::vector<const node*> values;  // Of these types: keys, and what is aggregated.
-    for (std::size_t i = 0; i < by.types.size() && i < by.keys.size(); ++i) {
+    for (std::size_t i = 0; i < by.keys.size(); ++i) {
       if (by_settings(by.types[i])) values.push_back(by.keys[i]);
     }
     for (const node* call : by.calls) {
-      const auto of_such = [&](const auto& one, std::size_t place) {
-        return by_settings(by.types.at(place)) && same(argument_of(draft_.in, call), one.of);
+      const node* argument = argument_of(draft_.in, call);
+      std::size_t place = by.keys.size();  // In the types, the totals' and then the extremes'.
+      const auto of_such = [&](const auto& one) {
+        return by_settings(by.types.at(place++)) && same(argument, one.of);
       };
-      bool found = false;
-      std::size_t place = by.keys.size();
-      for (const auto& one : by.state.totals) found = of_such(one, place++) || found;
-      for (const auto& one : by.state.extremes) found = of_such(one, place++) || found;
-      if (found) values.push_back(call);
+      const auto total = std::ranges::count_if(by.state.totals, of_such);
+      const auto extreme = std::ranges::count_if(by.state.extremes, of_such);
+      if (total + extreme > 0) values.push_back(call);
     }
     return std::ranges::any_of(by.outputs, [&](node* output) {
       if (std::ranges::any_of(by.keys, [&](const node* key) { return same(key, output); }))

@@ -3,11 +3,11 @@
 #include <matview/error.hpp>
 
 #include "incremental/refusal.hpp"
+#include "incremental/reserved_names.hpp"
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <optional>
-#include <regex>
 #include <set>
 #include <utility>
 
@@ -89,10 +89,11 @@ class inliner final {
   }
 
   void put_in_place(node& holder, const with_queries& seen, int depth) {
-    constexpr std::size_t most =
-        1'000;  // each name twice in the next, and ten of these are a thousand
-    if (++places_ > most)
+    // Ten queries of which each names the one before twice are a thousand.
+    constexpr std::size_t most = 1'000;
+    if (++places_ > most) {
       throw not_incremental(construct::too_large, "more than 1,000 tables, through WITH and views");
+    }
     const PgQuery__RangeVar* table = holder.range_var;
     select_statement* query = nullptr;
     std::size_t n_names = 0;
@@ -133,7 +134,7 @@ class inliner final {
 
   arena& in_;
   const store::query_facts& facts_;
-  std::size_t places_ = 0;  // tables, views and WITH queries, each as often as it is read
+  std::size_t places_ = 0;  // Tables, views and WITH queries, each as often as it is read.
 };
 
 // What a name can mean at one level of the query.
@@ -525,52 +526,11 @@ const scan* resolved_query::scan_of(const std::string& alias) const {
 
 namespace {
 
-void refuse_own_name(std::string_view name) {
-  if (!name.starts_with("__mv")) return;
-  throw not_incremental(construct::reserved_name, std::string(name), std::string(name));
-}
-
-// Columns of a program and of logs stand beside those of the query, at any level of it. A storage
-// has such names itself, but for those of a log.
-void refuse_own_names(const store::query_facts& facts, const select_statement* query) {
-  for (const store::column_facts& column : facts.output) refuse_own_name(column.name);
-  for (const auto& [name, table] : facts.tables) {
-    for (const store::column_facts& column : table.columns) {
-      if (column.name == "__mv_w" || column.name == "__mv_xid") refuse_own_name(column.name);
-    }
-  }
-  walk(&query->base, [&](ProtobufCMessage* message) {
-    if (const auto* target = as<PgQuery__ResTarget>(message, pg_query__res_target__descriptor)) {
-      refuse_own_name(target->name);
-    }
-    if (const auto* alias = as<PgQuery__Alias>(message, pg_query__alias__descriptor)) {
-      for (std::size_t i = 0; i < alias->n_colnames; ++i) {
-        refuse_own_name(string_of(alias->colnames[i]));
-      }
-    }
-    return true;
-  });
-}
-
-// What stands in a program for what a refresh puts there (program.hpp).
-void refuse_marks(const std::string& text, const std::string& name = {}) {
-  static const std::regex mark("/\\*(deltas|unexpected|watermark|source|section [0-9]+)\\*/");
-  std::smatch found;
-  if (std::regex_search(text, found, mark)) {
-    throw not_incremental(construct::reserved_name, found.str(), name);
-  }
-}
-
-}  // namespace
-
-namespace {
-
 // libpg_query writes `(ARRAY[a, b])[1]` and `(coalesce(x, y)).f` without the parentheses; those
 // around an indirection it does write, also if that one does nothing.
 void keep_parentheses(arena& in, const select_statement* query) {
   walk(&query->base, [&in](ProtobufCMessage* message) {
-    // x AT TIME ZONE z and the like are written without parentheses, around what they are made of,
-    // too.
+    // It writes `x AT TIME ZONE z` and the like without any, around x and z, too.
     auto* call = as<PgQuery__FuncCall>(message, pg_query__func_call__descriptor);
     if (call != nullptr && call->funcformat == PG_QUERY__COERCION_FORM__COERCE_SQL_SYNTAX) {
       static const std::set<std::string_view> loose{"timezone", "xmlexists", "is_normalized"};
@@ -605,11 +565,7 @@ void keep_parentheses(arena& in, const select_statement* query) {
 resolved_query resolve(arena& in, const store::query_facts& facts) {
   resolved_query out;
   out.casts_keep_null = facts.casts_keep_null;
-  refuse_marks(facts.query);
-  for (const auto& [name, table] : facts.tables) {
-    refuse_marks(table.query);
-    for (const store::column_facts& column : table.columns) refuse_marks(column.name, column.name);
-  }
+  refuse_marks(facts);
   try {
     out.tree = parse_query(in, facts.query);
   } catch (const std::exception& failed) {

@@ -99,12 +99,12 @@ asio::awaitable<bool> is_captured(pg::connection& on, int id);
 /// Whether the view reads its storage, and has not been given another query.
 asio::awaitable<bool> shows_storage(pg::connection& on, int id);
 
-/// The columns of an incremental view as lists of SQL.
+/// The columns of an incremental view, as lists of SQL.
 struct compared_columns {
   std::string names;
-  std::string
-      compared;  ///< By what rows can be compared: text, where the type has no equality (json).
+  std::string compared;  ///< The same, as text where the type has no equality (json).
 };
+/// By what rows of the view's query and of its storage can be compared.
 asio::awaitable<compared_columns> columns_to_compare(pg::connection& on, int id);
 
 /// An SQL expression: the query of the view with this oid, an expression too, with constants as

@@ -128,14 +128,13 @@ asio::awaitable<job_end> refresh(const job& what, const views::refresh_task& tas
     }
     refresh_options anew = options;
     anew.mode = co_await views::make_ready(*leased, task.name, options, tries);
-    std::string why;
+    std::optional<views::recompile_needed> again;
     try {
       co_return co_await refresh_once(*leased, what, task, anew, on, tries, report);
-    } catch (const views::recompile_needed& again) {
-      why = again.reason;
+    } catch (const views::recompile_needed& needed) {
+      again = needed;
     }
-    throw error(errc::server_error, "the tables of the view are being changed: " + why,
-                {.sqlstate = "40001", .hint = "try again"});
+    throw error(views::still_changing(*again));
   };
   std::optional<error> failure;
   try {

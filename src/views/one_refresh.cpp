@@ -51,6 +51,12 @@ bool is_of_incremental_views(refresh_mode mode) {
 
 }  // namespace
 
+error still_changing(const recompile_needed& again) {
+  return {errc::server_error,
+          "the tables of the view are being changed: " + again.reason,
+          {.sqlstate = "40001", .hint = "try again"}};
+}
+
 std::optional<appearance> seen(const pg::result& answer) {
   if (answer.rows() == 0) return std::nullopt;
   return appearance{.schema = answer.string(0, 0),

@@ -45,6 +45,9 @@ struct recompile_needed {
   std::string reason;
 };
 
+/// It was made anew, and does not fit again: its tables go on being changed. To be tried again.
+[[nodiscard]] error still_changing(const recompile_needed& again);
+
 /// From the answer to look_at(); nothing if there is no such relation. Pure.
 [[nodiscard]] std::optional<appearance> seen(const pg::result& answer);
 

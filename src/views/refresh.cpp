@@ -168,13 +168,13 @@ asio::awaitable<refresh_report> refresh_recompiling(pg::connection& on, std::str
   options.mode = co_await make_ready(on, name, options, tries);
   refresh_request request = checked(name, std::move(options), tries);
   request.because = why;
+  std::optional<recompile_needed> again;
   try {
     co_return co_await refresh_once(on, request);
-  } catch (const recompile_needed& again) {
-    why = again.reason;
+  } catch (const recompile_needed& needed) {
+    again = needed;
   }
-  throw error(errc::server_error, "the tables of the view are being changed: " + why,
-              {.sqlstate = "40001", .hint = "try again"});
+  throw error(still_changing(*again));
 }
 
 asio::awaitable<refresh_report> refresh_patiently(pg::connection& on, const std::string& name,

@@ -160,8 +160,8 @@ asio::awaitable<std::vector<std::string>> those_named(pg::connection& on,
 }
 
 // Compiled anew, and filled by itself.
-asio::awaitable<bool> make_ready(pg::connection& on, const std::string& quoted,
-                                 const refresh_options& options, int attempts) {
+asio::awaitable<bool> compile_and_fill(pg::connection& on, const std::string& quoted,
+                                       const refresh_options& options, int attempts) {
   const statement_settings settings("matview refresh together", options.statement_timeout,
                                     options.lock_timeout);
   std::string preamble = settings.set_local(false);
@@ -171,9 +171,9 @@ asio::awaitable<bool> make_ready(pg::connection& on, const std::string& quoted,
   co_return co_await fill_again(on, std::string(quoted), std::move(preamble));
 }
 
-asio::awaitable<void> make_ready_patiently(pg::connection& on, const std::string& quoted,
-                                           const refresh_options& options) {
-  const auto once = [&](int attempts) { return make_ready(on, quoted, options, attempts); };
+asio::awaitable<void> compile_and_fill_patiently(pg::connection& on, const std::string& quoted,
+                                                 const refresh_options& options) {
+  const auto once = [&](int attempts) { return compile_and_fill(on, quoted, options, attempts); };
   co_await patiently(last_try(!options.lock_timeout), once);
 }
 
@@ -227,7 +227,7 @@ asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
     if (++recompiled > wanted.size() + tries) {
       throw error(errc::server_error, unfit + " is being changed");
     }
-    co_await make_ready_patiently(on, unfit, options);
+    co_await compile_and_fill_patiently(on, unfit, options);
   }
 }
 
