@@ -122,39 +122,49 @@ std::vector<const node*> averaged(const std::vector<node*>& calls) {
   return out;
 }
 
-bool shows_scale(const query_context& in, node* output, const node* argument) {
+scale_use scale_used(const query_context& in, node* output, const node* argument) {
   static const std::set<std::string_view> by_value{"+", "-", "*", "=", "<>", "<", ">", "<=", ">="};
-  const auto shows = [&](node* one) { return one != nullptr && shows_scale(in, one, argument); };
-  const auto any_of = [&shows](node* const* items, std::size_t n) {
-    return std::any_of(items, items + n, shows);
+  const auto used_in = [&](const std::vector<node*>& parts) {
+    scale_use out = scale_use::none;
+    for (node* one : parts) {
+      if (one != nullptr) out = std::max(out, scale_used(in, one, argument));
+    }
+    return out;
+  };
+  const auto used_in_list = [&](node* const* items, std::size_t n) {
+    return used_in({items, items + n});
   };
   const std::vector<node*> calls = aggregates_in(in, output);
-  if (std::ranges::find(calls, output) != calls.end()) return false;
-  switch (output->node_case) {
-    case PG_QUERY__NODE__NODE_A_EXPR: {
-      if (!by_value.contains(operator_of(output))) break;
-      const PgQuery__AExpr* both = operation(output);
-      return shows(both->lexpr) || shows(both->rexpr);
-    }
-    case PG_QUERY__NODE__NODE_BOOL_EXPR:
-      return any_of(output->bool_expr->args, output->bool_expr->n_args);
-    case PG_QUERY__NODE__NODE_NULL_TEST:
-      return false;
-    case PG_QUERY__NODE__NODE_COALESCE_EXPR:
-      return any_of(output->coalesce_expr->args, output->coalesce_expr->n_args);
-    case PG_QUERY__NODE__NODE_CASE_EXPR: {
-      const PgQuery__CaseExpr* cases = output->case_expr;
-      return shows(cases->arg) || shows(cases->defresult) ||
-             std::any_of(cases->args, cases->args + cases->n_args, [&](node* when) {
-               return shows(when->case_when->expr) || shows(when->case_when->result);
-             });
-    }
-    default:
-      break;
-  }
-  return std::ranges::any_of(calls, [&](const node* call) {
+  if (std::ranges::find(calls, output) != calls.end()) return scale_use::none;
+  const bool there = std::ranges::any_of(calls, [&](const node* call) {
     return name_of(func_call(call)) == "sum" && same(argument_of(in, call), argument);
   });
+  if (!there) return scale_use::none;
+  switch (output->node_case) {
+    case PG_QUERY__NODE__NODE_A_EXPR: {
+      const PgQuery__AExpr* both = operation(output);
+      const scale_use sides = used_in({both->lexpr, both->rexpr});
+      if (operator_of(output) == "/") return std::max(sides, scale_use::quotient);
+      return by_value.contains(operator_of(output)) ? sides : scale_use::digits;
+    }
+    case PG_QUERY__NODE__NODE_BOOL_EXPR:
+      return used_in_list(output->bool_expr->args, output->bool_expr->n_args);
+    case PG_QUERY__NODE__NODE_NULL_TEST:
+      return scale_use::none;
+    case PG_QUERY__NODE__NODE_COALESCE_EXPR:
+      return used_in_list(output->coalesce_expr->args, output->coalesce_expr->n_args);
+    case PG_QUERY__NODE__NODE_CASE_EXPR: {
+      const PgQuery__CaseExpr* cases = output->case_expr;
+      std::vector<node*> parts{cases->arg, cases->defresult};
+      for (std::size_t i = 0; i < cases->n_args; ++i) {
+        parts.push_back(cases->args[i]->case_when->expr);
+        parts.push_back(cases->args[i]->case_when->result);
+      }
+      return used_in(parts);
+    }
+    default:
+      return scale_use::digits;
+  }
 }
 
 }  // namespace matview::incremental

@@ -37,9 +37,14 @@ struct aggregate_state {
 /// that of the column only if the column has one.
 [[nodiscard]] std::vector<const node*> averaged(const std::vector<node*>& calls);
 
-/// Whether an expression over aggregates makes more of sum(argument) than its value: its digits, as
-/// a division does, or a cast to text. Of equal sums these may be others.
-[[nodiscard]] bool shows_scale(const query_context& in, node* output, const node* argument);
+/// What an expression over aggregates makes of the digits of sum(argument) after its point. Equal
+/// sums may have others.
+enum class scale_use {
+  none,      ///< It goes by its value.
+  quotient,  ///< A division, which has as many digits at least.
+  digits,    ///< They are seen: a cast to text.
+};
+[[nodiscard]] scale_use scale_used(const query_context& in, node* output, const node* argument);
 
 /// The aggregate's first argument, with its FILTER in it: NULL where the filter is not true.
 [[nodiscard]] node* argument_of(const query_context& in, const node* call);

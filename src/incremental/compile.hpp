@@ -5,7 +5,6 @@
 #include "incremental/program.hpp"
 #include "incremental/refusal.hpp"
 
-#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -42,7 +41,7 @@ struct compile_input {
   const store::query_facts& facts;
   view_parts parts;
   /// Answers to needs_types.
-  std::map<std::string, std::vector<store::column_facts>> types = {};
+  store::known_types types = {};
   /// Whether a group has so many rows that making it anew is to be avoided.
   bool coarse_groups = false;
 };

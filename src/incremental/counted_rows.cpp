@@ -118,7 +118,7 @@ class counted_rows final {
       targets.push_back(make_target(draft_.memory, one, fmt::format("c{}", targets.size() + 1)));
     }
     const relation* sorted = projected(draft_.in, *parts_of(*draft_.top).project->input, targets);
-    return std::ranges::all_of(draft_.types_of(print(statement_of(draft_.memory, *sorted))),
+    return std::ranges::all_of(types_of(draft_.in, print(statement_of(draft_.memory, *sorted))),
                                hashable)
                ? ""
                : "ORDER BY goes by a type whose values cannot be counted by a hash";
@@ -192,7 +192,7 @@ class counted_rows final {
     cast_.assign(draft_.input.facts.output.size(), false);
     if (branches_.size() < 3) return;
     for (const branch& one : branches_) {
-      const auto& types = draft_.types_of(print(statement_of(draft_.memory, *one.rows)));
+      const auto& types = types_of(draft_.in, print(statement_of(draft_.memory, *one.rows)));
       for (std::size_t i = 0; i < cast_.size(); ++i) {
         if (types[i].type != draft_.input.facts.output[i].type) cast_[i] = true;
       }

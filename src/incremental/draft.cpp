@@ -25,7 +25,7 @@ constexpr std::size_t bits_of_a_mask = 30;
 draft::draft(const compile_input& from)
     : input(from),
       query(resolve(memory, from.facts)),
-      in{memory, query, from.facts},
+      in{memory, query, from.facts, from.types},
       whole(derive(in, query.tree)) {
   out.tables = captured(query);
   out.notes = notes_of(in, *whole);
@@ -48,18 +48,6 @@ draft::draft(const compile_input& from)
   }
   top = parts.limit != nullptr ? parts.limit->input : whole;
   if (parts.sort != nullptr) top = parts.sort->input;
-}
-
-const std::vector<store::column_facts>& draft::types_of(const std::string& of) const {
-  const auto known = input.types.find(of);
-  if (known == input.types.end()) throw unknown_types{of};
-  for (const store::column_facts& one : known->second) {
-    if (one.type == "record") {
-      throw not_incremental(construct::type_without_hash,
-                            "a row, as (a, b), which has to be written as its columns");
-    }
-  }
-  return known->second;
 }
 
 const relation* draft::with_leaf(const relation& of, std::size_t leaf) const {

@@ -16,20 +16,12 @@ namespace matview::incremental {
 
 // What the stages of the compiler share.
 
-/// Thrown where a part of a query asks for what only the server knows.
-struct unknown_types {
-  std::string query;
-};
-
 /// A program while it is being made. Not thread-safe.
 class draft final {
  public:
   explicit draft(const compile_input& from);
   draft(const draft&) = delete;
   draft& operator=(const draft&) = delete;
-
-  /// @throws unknown_types
-  [[nodiscard]] const std::vector<store::column_facts>& types_of(const std::string& of) const;
 
   /// `rows`, a projection, with the counter that they belong to.
   [[nodiscard]] const relation* with_leaf(const relation& rows, std::size_t leaf) const;

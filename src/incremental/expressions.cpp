@@ -1,5 +1,7 @@
 #include "incremental/expressions.hpp"
 
+#include "incremental/refusal.hpp"
+
 #include <functional>
 
 namespace matview::incremental {
@@ -60,6 +62,19 @@ std::vector<PgQuery__FuncCall*> windows_in(node* expression) {
     return true;
   });
   return out;
+}
+
+const std::vector<store::column_facts>& types_of(const query_context& in,
+                                                 const std::string& query) {
+  const auto known = in.types.find(query);
+  if (known == in.types.end()) throw unknown_types{query};
+  for (const store::column_facts& one : known->second) {
+    if (one.type == "record") {
+      throw not_incremental(construct::type_without_hash,
+                            "a row, as (a, b), which has to be written as its columns");
+    }
+  }
+  return known->second;
 }
 
 const store::column_facts* table_column(const query_context& in, const node* expression) {

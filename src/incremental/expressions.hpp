@@ -15,7 +15,18 @@ struct query_context {
   arena& memory;
   const resolved_query& query;
   const store::query_facts& facts;
+  const store::known_types& types;
 };
+
+/// Thrown where a part of a query asks for what only the server knows.
+struct unknown_types {
+  std::string query;
+};
+
+/// The columns of a query that can stand alone.
+/// @throws unknown_types, not_incremental
+[[nodiscard]] const std::vector<store::column_facts>& types_of(const query_context& in,
+                                                               const std::string& query);
 
 /// Whether a function in it, but not in its subqueries, makes several rows of one.
 [[nodiscard]] bool returns_set(const query_context& in, node* expression);

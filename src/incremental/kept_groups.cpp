@@ -125,7 +125,7 @@ class kept_groups final {
     if (probed.empty()) add(parse_expression(draft_.memory, "1"));
     const relation* probe = projected(draft_.in, rows(), probed);
     const std::vector<store::column_facts>& known =
-        draft_.types_of(print(statement_of(draft_.memory, *probe)));
+        types_of(draft_.in, print(statement_of(draft_.memory, *probe)));
     by.types.clear();
     for (const store::column_facts& one : known) by.types.push_back(one.type);
     for (std::size_t i = 0; i < by.keys.size(); ++i) {
@@ -193,14 +193,16 @@ class kept_groups final {
         by.why_not = "the digits of avg() of a numeric without scale depend on all its values";
       }
     }
-    if (type == "numeric" && !has_fixed_scale(draft_.in, *draft_.top, of.of)) {
-      const auto shows = [&](node* output) { return shows_scale(draft_.in, output, of.of); };
-      if (std::ranges::any_of(by.outputs, shows)) {
-        by.why_not =
-            "the digits of what is made of a sum of a numeric without scale depend on all its "
-            "values";
-        by.culprit = call_on(by, of.of);
-      }
+    scale_use use = scale_use::none;
+    for (node* output : by.outputs) use = std::max(use, scale_used(draft_.in, output, of.of));
+    // A sum of nothing but zeros is 0 in a quotient, whatever its digits.
+    const bool zero_fits = use == scale_use::quotient;
+    if (type == "numeric" && use != scale_use::none &&
+        !scale_of(draft_.in, *draft_.top, of.of, zero_fits)) {
+      by.why_not =
+          "the digits of what is made of a sum of a numeric without one scale depend on all its "
+          "values";
+      by.culprit = call_on(by, of.of);
     }
     return small ? "bigint" : "numeric";
   }

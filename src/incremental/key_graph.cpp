@@ -3,6 +3,7 @@
 #include "incremental/grouping.hpp"
 #include "incremental/projection.hpp"
 #include "incremental/properties.hpp"
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <string_view>
@@ -29,6 +30,42 @@ bool is_strict(const query_context& in, const node* expression) {
   const PgQuery__AExpr* both = operation(expression);
   return is_strict_operator(expression) && both->rexpr != nullptr &&
          (both->lexpr == nullptr || is_strict(in, both->lexpr)) && is_strict(in, both->rexpr);
+}
+
+// Whether a column of a set operation is, in all branches, a table's column of this same type.
+bool is_column_of(const query_context& in, const relation& query, std::size_t place,
+                  std::string& type) {
+  const select_parts parts = parts_of(query);
+  if (is_set_operation(*parts.from)) {
+    return is_column_of(in, *parts.from->input, place, type) &&
+           is_column_of(in, *parts.from->right, place, type);
+  }
+  if (parts.project == nullptr) return false;
+  const node* value = res_target(parts.project->expressions[place].tree)->val;
+  const store::column_facts* column = table_column(in, value);
+  if (column == nullptr || (!type.empty() && column->type != type)) return false;
+  type = column->type;
+  return true;
+}
+
+// The query as it can stand alone: with NULL for each column of an outer table. Nothing if it names
+// one of an outer subquery.
+std::optional<std::string> standing_alone(const query_context& in, const relation& query) {
+  node* text = copy(in.memory, wrap(in.memory, statement_of(in.memory, query)));
+  const std::set<std::string> own = aliases_made_in(text);
+  bool lost = false;
+  replace(text, [&](node* at) -> node* {
+    const PgQuery__ColumnRef* column = column_ref(at);
+    if (column == nullptr || column->n_fields < 2 ||
+        own.contains(std::string(string_of(column->fields[0])))) {
+      return at;
+    }
+    const store::column_facts* facts = table_column(in, at);
+    lost = lost || facts == nullptr;
+    return lost ? at : parse_expression(in.memory, fmt::format("NULL::{}", facts->type));
+  });
+  if (lost) return std::nullopt;
+  return print(select_of(text));
 }
 
 std::set<std::string> joined(std::set<std::string> left, const std::set<std::string>& right) {
@@ -97,10 +134,32 @@ std::vector<followed_column> key_graph::add_branch(const relation& query) {
   if (next_branch_ == branches_.size()) branches_.push_back(0);
   const bool right = branches_[next_branch_++] == 1;
   const relation& both = *parts_of(query).from;
-  std::vector<followed_column> out = add_query(right ? *both.right : *both.input, {});
+  const relation& branch = right ? *both.right : *both.input;
+  std::vector<followed_column> out = add_query(branch, {});
   const std::vector<std::string> names = column_names(query);
   for (std::size_t i = 0; i < out.size() && i < names.size(); ++i) out[i].name = names[i];
+  cast_to_types_of(query, branch, out);
   return out;
+}
+
+// A branch may have another type than all together, and what is computed with the column is another
+// value then: x / 2 of an integer that stands beside a numeric.
+void key_graph::cast_to_types_of(const relation& query, const relation& branch,
+                                 std::vector<followed_column>& columns) const {
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    node*& expression = columns[i].expression;
+    std::string type;
+    if (expression == nullptr || is_column_of(in_, query, i, type)) continue;
+    const auto whole = standing_alone(in_, query);
+    const auto own = standing_alone(in_, branch);
+    if (!whole || !own) {
+      expression = nullptr;
+      continue;
+    }
+    type = types_of(in_, *whole).at(i).type;
+    if (types_of(in_, *own).at(i).type == type) continue;
+    expression = parse_expression(in_.memory, fmt::format("({})::{}", print(expression), type));
+  }
 }
 
 std::set<std::string> key_graph::vertices_since(std::size_t before) const {

@@ -90,6 +90,8 @@ class key_graph final {
   // `needed_by` are vertices outside that have a part in a row only if this yields one.
   std::vector<followed_column> add_query(const relation& query, vertex_set needed_by);
   std::vector<followed_column> add_branch(const relation& query);
+  void cast_to_types_of(const relation& query, const relation& branch,
+                        std::vector<followed_column>& columns) const;
   std::vector<followed_column> add_select(const relation& query, const vertex_set& needed_by);
   std::vector<followed_column> columns_of(const relation& query) const;
   void add_from(const relation& item, const vertex_set& needed_by);

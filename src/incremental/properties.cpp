@@ -222,60 +222,148 @@ bool never_null(const query_context& in, const relation& query, const node* expr
   return facts != nullptr && facts->not_null;
 }
 
-bool has_fixed_scale(const query_context& in, const relation& query, const node* number) {
-  const auto fixed = [&](const node* one) { return has_fixed_scale(in, query, one); };
-  const auto all_fixed = [&](node* const* items, std::size_t n) {
-    return std::all_of(items, items + n, fixed);
-  };
-  if (const PgQuery__ColumnRef* column = column_ref(number)) {
+namespace {
+
+// `1.50`; nothing for 1e3.
+std::optional<int> scale_of_text(std::string_view number) {
+  if (number.find_first_not_of("+-.0123456789") != std::string_view::npos) return std::nullopt;
+  const std::size_t point = number.find('.');
+  return point == std::string_view::npos ? 0 : static_cast<int>(number.size() - point - 1);
+}
+
+// `integer`, `numeric(10,2)`.
+std::optional<int> scale_of_type(std::string_view type) {
+  if (type == "integer" || type == "bigint" || type == "smallint") return 0;
+  if (!type.starts_with("numeric(")) return std::nullopt;
+  return std::stoi(std::string(type.substr(type.find(',') + 1)));
+}
+
+const node* without_casts(const node* expression) {
+  while (expression->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) {
+    expression = expression->type_cast->arg;
+  }
+  return expression;
+}
+
+const PgQuery__AConst* constant_in(const node* expression) {
+  const node* inner = without_casts(expression);
+  return inner->node_case == PG_QUERY__NODE__NODE_A_CONST ? inner->a_const : nullptr;
+}
+
+// See scale_of().
+struct scale_rules {
+  const query_context& in;
+  const relation& query;
+  bool zero_fits;
+
+  std::optional<int> of(const node* number) const {
+    switch (number->node_case) {
+      case PG_QUERY__NODE__NODE_COLUMN_REF:
+        return of_column(number);
+      case PG_QUERY__NODE__NODE_A_CONST:
+        return of_constant(number->a_const);
+      case PG_QUERY__NODE__NODE_A_EXPR:
+        return of_operation(number);
+      case PG_QUERY__NODE__NODE_TYPE_CAST:
+        return of_cast(number->type_cast);
+      case PG_QUERY__NODE__NODE_COALESCE_EXPR: {
+        const PgQuery__CoalesceExpr* items = number->coalesce_expr;
+        return of_one_of({items->args, items->args + items->n_args});
+      }
+      case PG_QUERY__NODE__NODE_CASE_EXPR:
+        return of_case(number->case_expr);
+      default:
+        return std::nullopt;
+    }
+  }
+
+  std::optional<int> of_column(const node* number) const {
+    const PgQuery__ColumnRef* column = column_ref(number);
     const named_item source = named(*parts_of(query).from, string_of(column->fields[0]));
-    if (source.item == nullptr) return false;
+    if (source.item == nullptr) return std::nullopt;
     if (source.item->kind == relation_kind::rename) {
       const relation& inner = *source.item->input;
       const node* value = value_of(inner, string_of(column->fields[1]));
-      return value != nullptr && has_fixed_scale(in, inner, value);
+      return value == nullptr ? std::nullopt : scale_of(in, inner, value, zero_fits);
     }
     const store::column_facts* facts = table_column(in, number);
-    return facts != nullptr && (facts->type == "integer" || facts->type == "bigint" ||
-                                facts->type == "smallint" || facts->type.starts_with("numeric("));
+    return facts == nullptr ? std::nullopt : scale_of_type(facts->type);
   }
-  switch (number->node_case) {
-    case PG_QUERY__NODE__NODE_A_CONST:
-      return true;
-    case PG_QUERY__NODE__NODE_A_EXPR: {
-      const PgQuery__AExpr* both = operation(number);
-      const std::string_view name = operator_of(number);
-      return (name == "+" || name == "-" || name == "*") &&
-             (both->lexpr == nullptr || fixed(both->lexpr)) && fixed(both->rexpr);
+
+  static std::optional<int> of_constant(const PgQuery__AConst* constant) {
+    switch (constant->val_case) {
+      case PG_QUERY__A__CONST__VAL_IVAL:
+        return 0;
+      case PG_QUERY__A__CONST__VAL_FVAL:
+        return scale_of_text(constant->fval->fval);
+      case PG_QUERY__A__CONST__VAL_SVAL:
+        return scale_of_text(constant->sval->sval);
+      default:
+        return std::nullopt;
     }
-    case PG_QUERY__NODE__NODE_TYPE_CAST:
-      return number->type_cast->type_name->n_typmods > 0 || fixed(number->type_cast->arg);
-    case PG_QUERY__NODE__NODE_COALESCE_EXPR:
-      return all_fixed(number->coalesce_expr->args, number->coalesce_expr->n_args);
-    case PG_QUERY__NODE__NODE_CASE_EXPR: {
-      const PgQuery__CaseExpr* cases = number->case_expr;
-      return std::all_of(cases->args, cases->args + cases->n_args,
-                         [&](const node* when) { return fixed(when->case_when->result); }) &&
-             (cases->defresult == nullptr || fixed(cases->defresult));
-    }
-    default:
-      return false;
   }
+
+  std::optional<int> of_operation(const node* number) const {
+    const PgQuery__AExpr* both = operation(number);
+    const std::string_view name = operator_of(number);
+    const bool adds = name == "+" || name == "-";
+    if (!adds && name != "*") return std::nullopt;
+    const std::optional<int> right = of(both->rexpr);
+    const std::optional<int> left = both->lexpr == nullptr ? right : of(both->lexpr);
+    if (!left || !right) return std::nullopt;
+    return adds ? std::max(*left, *right) : *left + *right;
+  }
+
+  std::optional<int> of_cast(const PgQuery__TypeCast* cast) const {
+    const PgQuery__TypeName* type = cast->type_name;
+    if (type->n_names == 0) return std::nullopt;
+    const std::string_view name = string_of(type->names[type->n_names - 1]);
+    if (name == "int2" || name == "int4" || name == "int8") return 0;
+    if (name != "numeric") return std::nullopt;
+    if (type->n_typmods == 0) return of(cast->arg);
+    return type->n_typmods == 1 ? 0 : type->typmods[1]->a_const->ival->ival;
+  }
+
+  std::optional<int> of_case(const PgQuery__CaseExpr* cases) const {
+    std::vector<const node*> results;
+    for (std::size_t i = 0; i < cases->n_args; ++i) {
+      results.push_back(cases->args[i]->case_when->result);
+    }
+    if (cases->defresult != nullptr) results.push_back(cases->defresult);
+    return of_one_of(results);
+  }
+
+  std::optional<int> of_one_of(const std::vector<const node*>& items) const {
+    std::optional<int> out;
+    for (const node* one : items) {
+      if (counts_for_nothing(one)) continue;
+      const std::optional<int> own = of(one);
+      if (!own || (out && out != own)) return std::nullopt;
+      out = own;
+    }
+    return out.value_or(0);
+  }
+
+  // NULL, which no sum adds, and 0 if it fits everywhere.
+  bool counts_for_nothing(const node* one) const {
+    const PgQuery__AConst* constant = constant_in(one);
+    if (constant == nullptr) return false;
+    return constant->isnull != 0 ||
+           (zero_fits && constant->val_case == PG_QUERY__A__CONST__VAL_IVAL &&
+            constant->ival->ival == 0);
+  }
+};
+
+}  // namespace
+
+std::optional<int> scale_of(const query_context& in, const relation& query, const node* number,
+                            bool zero_fits) {
+  return scale_rules{in, query, zero_fits}.of(number);
 }
 
 bool is_correlated(const dependent_join& of) {
-  std::set<std::string_view> own;
-  std::set<std::string_view> named;
-  walk(of.written->subselect, [&](ProtobufCMessage* message) {
-    if (const auto* alias = as<PgQuery__Alias>(message, pg_query__alias__descriptor)) {
-      own.insert(alias->aliasname);
-    } else if (const auto* column =
-                   as<PgQuery__ColumnRef>(message, pg_query__column_ref__descriptor)) {
-      named.insert(string_of(column->fields[0]));
-    }
-    return true;
-  });
-  return !std::ranges::includes(own, named);
+  return !std::ranges::includes(aliases_made_in(of.written->subselect),
+                                aliases_in(of.written->subselect));
 }
 
 }  // namespace matview::incremental

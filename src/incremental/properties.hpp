@@ -37,10 +37,11 @@ namespace matview::incremental {
 [[nodiscard]] std::optional<std::vector<node*>> deciding_expressions(const query_context& in,
                                                                      const relation& query);
 
-/// Whether all values of a numeric expression have digits after the point as its parts are declared
-/// to have, and not as each row happens to have them. `query`: where it stands.
-[[nodiscard]] bool has_fixed_scale(const query_context& in, const relation& query,
-                                   const node* number);
+/// How many digits after the point all values of a numeric expression have, as its parts are
+/// declared; nothing if each row has them as it happens. `query`: where it stands. `zero_fits`: the
+/// constant 0 beside others, as in CASE ... ELSE 0 END, is not asked for its own.
+[[nodiscard]] std::optional<int> scale_of(const query_context& in, const relation& query,
+                                          const node* number, bool zero_fits);
 
 /// Whether an expression of this SELECT can never be NULL: a NOT NULL column that no outer join
 /// makes NULL.

@@ -39,7 +39,7 @@ replaced_storage key_storage(draft& to, const relation& rows, const key_plan& pl
                        .keys = plan.columns,
                        .traits = {}};
   const std::string text = print(statement_of(to.memory, rows));
-  const std::vector<store::column_facts>& known = to.types_of(text);
+  const std::vector<store::column_facts>& known = types_of(to.in, text);
   for (std::size_t i = 0; i < plan.columns.size(); ++i) {
     const auto facts = std::find_if(known.begin(), known.end(),
                                     [&](const auto& one) { return one.name == plan.columns[i]; });

@@ -390,6 +390,17 @@ std::set<std::string> aliases_in(const node* expression) {
   return out;
 }
 
+std::set<std::string> aliases_made_in(const node* below) {
+  std::set<std::string> out;
+  walk(below, [&](ProtobufCMessage* message) {
+    if (const auto* alias = as<PgQuery__Alias>(message, pg_query__alias__descriptor)) {
+      out.emplace(alias->aliasname);
+    }
+    return true;
+  });
+  return out;
+}
+
 bool has_sub_link(const node* expression) {
   bool found = false;
   walk(expression, [&](ProtobufCMessage* message) {

@@ -131,6 +131,9 @@ template <class T>
 /// The aliases that the columns in an expression belong to. Names are qualified (resolve()).
 [[nodiscard]] std::set<std::string> aliases_in(const node* expression);
 
+/// The aliases that are given in it, in its subqueries too.
+[[nodiscard]] std::set<std::string> aliases_made_in(const node* below);
+
 /// Whether the expression has a subquery in it.
 [[nodiscard]] bool has_sub_link(const node* expression);
 

@@ -67,4 +67,7 @@ struct query_facts {
   bool uses_settings = false;           ///< Its rows may depend on TimeZone, DateStyle or the like.
 };
 
+/// The columns of queries, by their texts.
+using known_types = std::map<std::string, std::vector<column_facts>>;
+
 }  // namespace matview::store

@@ -73,6 +73,48 @@ TEST_F(IncrementalPremises, AMergedColumnHasTheTypeOfBoth) {
   expect_goes_on("DELETE FROM b WHERE j = 7");
 }
 
+TEST_F(IncrementalPremises, AKeyIsComputedWithTheTypeOfAllBranches) {
+  db.execute(
+      "CREATE TABLE a (id int PRIMARY KEY, k int, j int, x int);"
+      "CREATE TABLE b (id int PRIMARY KEY, k numeric, j numeric, x int);"
+      "CREATE TABLE o (id int PRIMARY KEY, q numeric);"
+      "INSERT INTO a VALUES (1, 3, 2, 1), (2, 4, 2, 2); INSERT INTO b VALUES (1, 3, 2, 3);"
+      "INSERT INTO o VALUES (1, 1.5), (2, 1), (3, 2)");
+  const std::string both = "(SELECT k, j, x FROM a UNION ALL SELECT k, j, x FROM b) AS s";
+  for (const std::string& query :
+       {"SELECT s.k / s.j AS q, array_agg(s.x ORDER BY s.x) AS all_x FROM " + both +
+            " GROUP BY s.k / s.j",
+        "SELECT o.id, (SELECT string_agg(s.x::text, ' ' ORDER BY s.x) FROM " + both +
+            " WHERE s.k / s.j = o.q) AS all_x FROM o",
+        std::string(
+            "SELECT o.id, l.all_x FROM o CROSS JOIN LATERAL (SELECT max(s.x) AS all_x FROM (SELECT "
+            "k + o.id - o.id AS k, j, x FROM a UNION ALL SELECT k, j, x FROM b) AS s WHERE s.k / "
+            "s.j = "
+            "o.q) AS l")}) {
+    make(query);
+    expect_goes_on("INSERT INTO a VALUES (3, 6, 4, 5); UPDATE a SET k = 5 WHERE id = 1");
+    expect_goes_on("DELETE FROM a WHERE id = 3; UPDATE b SET k = 4; UPDATE a SET k = 3");
+    db.execute("UPDATE b SET k = 3");
+    drop_matview("v");
+  }
+}
+
+// 0.00 of what was taken away again, where the query yields 0.
+TEST_F(IncrementalPremises, TheDigitsOfASumAreThoseOfItsRows) {
+  db.execute(
+      "CREATE TABLE t (id int PRIMARY KEY, g int, a numeric(10,2), b numeric(10,3));"
+      "INSERT INTO t VALUES (1, 1, 1.25, 2.125), (2, 1, -1, 3), (3, 2, 7, 8)");
+  for (const char* const sum :
+       {"sum(CASE WHEN a > 0 THEN a ELSE 0 END)", "sum(CASE WHEN a > 0 THEN a ELSE b END)",
+        "sum(coalesce(nullif(a, 7), 0))", "sum(CASE WHEN a > 0 THEN a ELSE 0.00 END)"}) {
+    make(fmt::format("SELECT g, {}::text AS shown FROM t GROUP BY g", sum));
+    expect_goes_on("UPDATE t SET a = -2 WHERE g = 1");
+    expect_goes_on("UPDATE t SET a = 7, b = 1 WHERE g = 2; INSERT INTO t VALUES (4, 2, 7, 2)");
+    db.execute("DELETE FROM t WHERE id = 4; UPDATE t SET a = 1.25 WHERE id = 1");
+    drop_matview("v");
+  }
+}
+
 TEST_F(IncrementalPremises, BranchesOfThreeTypesAreCastAsTheQueryCastsThem) {
   db.execute(
       "CREATE TABLE a (r real); CREATE TABLE b (n numeric); CREATE TABLE c (d float8); INSERT INTO "

@@ -59,13 +59,14 @@ inline store::query_facts shop(const std::string& sql) {
 // A query as the compiler has it.
 struct derived {
   explicit derived(const store::query_facts& of)
-      : facts(of), query(resolve(memory, facts)), in{memory, query, facts} {}
+      : facts(of), query(resolve(memory, facts)), in{memory, query, facts, types} {}
   derived(const derived&) = delete;
   derived& operator=(const derived&) = delete;
 
   [[nodiscard]] const relation& whole() const { return *derive(in, query.tree); }
 
   const store::query_facts& facts;
+  store::known_types types = {};
   arena memory;
   resolved_query query;
   query_context in;
