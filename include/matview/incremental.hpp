@@ -18,6 +18,12 @@ namespace matview {
 
 // Incremental views: a refresh costs what has changed, not what there is. What can be such a view,
 // and how it is done, stands in docs/incremental.md and docs/incremental-algorithm.md.
+//
+// Errors, cancellation and threads: as views.hpp says for all its functions. What is written here
+// besides is each function's own. All lease a connection from the pool of their alias, so that none
+// runs inside a transaction of the caller's. A cancelled call leaves what a view shows as it was;
+// what was made by then to convert a view or to compile it anew is discarded by a later create or
+// drop.
 
 /// Something in a query because of which it cannot be maintained incrementally. Plain data.
 struct incremental_obstacle {
@@ -122,11 +128,11 @@ struct verify_report {
 };
 
 /// Compares an incremental view with its query, on one snapshot, as multisets, columns of types
-/// without equality (json) by their text; changes that have
-/// not been applied yet are applied first, inside that snapshot. Costs what the query costs, twice
-/// where it differs. To repair it is to compute all of it; if somebody has given it another query,
-/// it gets back its own. Where its tables were changed so that it has to be made ready anew,
-/// nothing is compared: that is an error, or with `repair` done.
+/// without equality (json) by their text; changes that have not been applied yet are applied first,
+/// inside that snapshot. Costs what the query costs, twice where it differs. To repair it is to
+/// compute all of it; if somebody has given it another query, it gets back its own. Where its
+/// tables were changed so that it has to be made ready anew, nothing is compared: that is an error,
+/// or with `repair` done.
 /// @throws error  view_not_found; invalid_option for a native view; server_error if its tables were
 /// changed.
 [[nodiscard]] verify_report verify_matview(std::string_view name,
@@ -134,7 +140,8 @@ struct verify_report {
 [[nodiscard]] boost::asio::awaitable<verify_report> averify_matview(
     std::string_view name, verify_options options = verify_options());
 
-/// Adds an index to a view, native or incremental, in the same way.
+/// Adds an index to a view, native or incremental, in the same way. Who writes into the view, a
+/// refresh, waits until it is made; readers do not.
 /// @throws error  view_not_found; invalid_option for a column that it does not have; server_error.
 void add_index(std::string_view name, const index_definition& index,
                std::string_view database = "default");

@@ -313,13 +313,14 @@ class planner final {
     if (graph.limited(vertex)) {
       return {.what = construct::limit_inside, .detail = "LIMIT of " + shown};
     }
+    const dependent_join* sub = graph.subquery_of(vertex);
     if (graph.behind_null(vertex)) {
+      const bool denied = sub != nullptr && sub->kind == dependent_kind::anti_join;
       return {.what = construct::null_in_subquery,
-              .detail = "NOT IN on " + shown,
+              .detail = (denied ? "NOT IN on " : "IN, which need not be true, on ") + shown,
               .name = table.name,
               .alias = vertex};
     }
-    const dependent_join* sub = graph.subquery_of(vertex);
     if (sub != nullptr && !is_correlated(*sub)) {
       std::vector<std::string> tables;
       for (const std::string& alias : scans_in(*sub->query)) {

@@ -97,7 +97,7 @@ const std::vector<construct_text>& refused_constructs() {
        "groups in a view and add them up in one on it"},
       {construct::null_in_subquery, "null_in_subquery",
        "one NULL among what the subquery yields changes the result for all rows",
-       "use NOT EXISTS with a condition, or declare the compared columns NOT NULL"},
+       "use EXISTS or NOT EXISTS with a condition, or declare the compared columns NOT NULL"},
       {construct::type_without_hash, "type_without_hash",
        "rows are found by its values, and these cannot be compared by hashing (as bit and "
        "tsvector), by an operator of PostgreSQL's own (as citext and hstore), or equal ones are "

@@ -142,6 +142,18 @@ bool names_storage(const error& failed) {
   return std::string_view(failed.what()).find("\"storage_") != std::string_view::npos;
 }
 
+// The table of schema matview that has the number already; nothing if it is another one.
+std::string behind_its_sequence(const error& failed) {
+  for (const std::string_view one :
+       {"change_log", "incremental", "job", "refresh", "skipped_tick", "worker"}) {
+    const std::string key = fmt::format("\"{}_pkey\"", one);
+    if (std::string_view(failed.what()).find(key) != std::string_view::npos) {
+      return std::string(one);
+    }
+  }
+  return {};
+}
+
 bool unknown_name(std::string_view state) {
   return state == "42P01" || state == "42883" || state == "42703" || state == "3F000";
 }
@@ -174,6 +186,14 @@ asio::awaitable<error> explain(pg::connection& on, const attempt& tried, const e
                         broken_query_hint(on.server_version()));
     }
     co_return failed;
+  }
+  if (const std::string table = state == "23505" ? behind_its_sequence(failed) : ""; table != "") {
+    co_return changed(
+        failed, failed.code(), failed.what(),
+        fmt::format("the sequence of matview.{0} is behind its rows, as after a switch-over by "
+                    "logical replication, which leaves sequences out: SELECT setval("
+                    "pg_get_serial_sequence('matview.{0}', 'id'), max(id)) FROM matview.{0}",
+                    table));
   }
   if (!there || !there->is_view()) co_return not_found(tried, failed, there);
   if (tried.what == kind::refresh_concurrently && !there->incremental &&

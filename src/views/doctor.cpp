@@ -244,6 +244,12 @@ asio::awaitable<void> examine_incremental(pg::connection& on, const request& ask
     std::vector<finding> wrong = findings_of(one);
     std::move(wrong.begin(), wrong.end(), std::back_inserter(report.findings));
   }
+  if (!found.unknown.empty()) co_return;
+  for (const store::view_facts& view : views) {
+    const bool known = std::ranges::any_of(
+        found.views, [&](const store::incremental_state& one) { return one.view == view.id; });
+    if (view.incremental && !known) report.findings.push_back(unknown_to_its_schema(view.quoted));
+  }
 }
 
 asio::awaitable<doctor_report> examine_on(pg::connection& on, const request& asked) {

@@ -59,6 +59,9 @@ struct name_questions {
 /// What is wrong with an incremental view beside that: its capture, its logs, its parts.
 [[nodiscard]] std::vector<finding> findings_of(const store::incremental_state& view);
 
+/// What is wrong with an incremental view that has no row there. `quoted`: its name for SQL.
+[[nodiscard]] finding unknown_to_its_schema(const std::string& quoted);
+
 /// Errors first, then warnings, then notes; by object, then by kind.
 void sort_findings(std::vector<finding>& findings);
 

@@ -78,6 +78,14 @@ bool forgotten(const incremental_state& view) {
 
 }  // namespace
 
+finding unknown_to_its_schema(const std::string& quoted) {
+  return leftover(severity::error, quoted, "the schema matview has no row for it",
+                  "it shows what it held when those rows were lost (a restore without data, as of "
+                  "pg_dump -s, or rows deleted by hand) and cannot be refreshed; drop the schema, "
+                  "which takes all incremental views with it, and create them again",
+                  "DROP SCHEMA matview CASCADE;");
+}
+
 std::vector<finding> findings_of(const incremental_state& view) {
   std::vector<finding> out = judge_parts(view);
   if (!out.empty() || view.being_made) return out;

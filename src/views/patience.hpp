@@ -63,6 +63,13 @@ inline constexpr int most_serialization_failures = 5;
           (was_overtaken(failed) && tries < most_failures));
 }
 
+/// Waits for that long, or until it is cancelled: then it throws error with errc::cancelled.
+inline asio::awaitable<void> wait_after(int tries) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, pause_after(tries));
+  co_await timer.async_wait(pg::as_value);
+  co_await pg::refuse_if_cancelled();
+}
+
 /// Runs `work(tries)`, an awaitable, until it succeeds, fails for another reason than others being
 /// in the way, or `until` has passed. Honours cancellation between two tries.
 /// @param most_failures  0 where a change that came in between is not undone by trying again.
@@ -78,14 +85,11 @@ auto patiently(std::chrono::steady_clock::time_point until, Work work,
       failure = failed;
     }
     ++tries;
-    const auto pause = pause_after(tries);
     if (!others_were_in_the_way(*failure, tries, most_failures) ||
-        std::chrono::steady_clock::now() + pause >= until) {
+        std::chrono::steady_clock::now() + pause_after(tries) >= until) {
       throw error(*failure);
     }
-    asio::steady_timer timer(co_await asio::this_coro::executor, pause);
-    co_await timer.async_wait(pg::as_value);
-    co_await pg::refuse_if_cancelled();
+    co_await wait_after(tries);
   }
 }
 

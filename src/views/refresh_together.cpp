@@ -30,7 +30,7 @@ namespace views {
 
 namespace {
 
-constexpr std::size_t tries = 5;
+constexpr int tries = 5;
 
 // Each after those whose storage it reads. What is made from each other in a circle cannot be.
 std::vector<incremental_names> in_order(std::vector<incremental_names> views) {
@@ -187,7 +187,7 @@ asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
     wanted = co_await those_named(on, names);
   }
   const auto began = std::chrono::steady_clock::now();
-  std::size_t failures = 0;
+  int failures = 0;
   std::size_t recompiled = 0;
   reasons filled;
   for (;;) {
@@ -217,14 +217,16 @@ asio::awaitable<std::vector<refresh_report>> together_on(pg::connection& on,
     if (failure) {
       // Another refresh of one of them came first (40001), or a deadlock was broken.
       const bool again = was_overtaken(*failure) || failure->sqlstate() == "40P01";
-      if (again && ++failures < tries) continue;
+      if (again && ++failures < tries) {
+        co_await wait_after(failures);
+        continue;
+      }
       for (const std::string& one : wanted) {
-        co_await record_failure(on, std::string(one), options, *failure, static_cast<int>(failures),
-                                began);
+        co_await record_failure(on, std::string(one), options, *failure, failures, began);
       }
       throw error(*failure);
     }
-    if (++recompiled > wanted.size() + tries) {
+    if (++recompiled > wanted.size() + std::size_t{tries}) {
       throw error(errc::server_error, unfit + " is being changed");
     }
     co_await compile_and_fill_patiently(on, unfit, options);

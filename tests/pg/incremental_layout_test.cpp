@@ -328,6 +328,33 @@ TEST_F(IncrementalLayout, SeveralAtOnceAreMadeAnewTogether) {
   EXPECT_EQ(db.query_one("SELECT count(*) FROM \"Two words.\""), "11");
 }
 
+TEST_F(IncrementalLayout, ASwapAndARemakeStayInTheirTablespaces) {
+  const std::string space = db.name() + "_space";
+  db.execute("SET allow_in_place_tablespaces = on");
+  db.execute("CREATE TABLESPACE " + space + " LOCATION ''");
+  db.execute(
+      "CREATE TABLE t (id int PRIMARY KEY, g int NOT NULL, x int); INSERT INTO t SELECT i, i % 5, "
+      "i FROM generate_series(1, 50) i");
+  create_matview("v", "SELECT g, count(*) AS n FROM t GROUP BY g",
+                 {.indexes = {{.columns = {"g"}}}, .kind = view_kind::incremental});
+  db.execute("ALTER TABLE " + storage("v") + " SET TABLESPACE " + space);
+  db.execute("ALTER INDEX matview.storage_1_g_idx SET TABLESPACE " + space);
+  const auto there = [&] {
+    return db.query_one(
+        "SELECT string_agg(c.relname, ' ' ORDER BY c.relkind, c.relname) FROM pg_class c JOIN "
+        "pg_tablespace s ON s.oid = c.reltablespace WHERE s.spcname = '" +
+        space + "' AND c.relkind IN ('r', 'i')");
+  };
+  EXPECT_EQ(there(), "storage_1_g_idx storage_1");
+  EXPECT_EQ(refresh_matview("v", {.mode = refresh_mode::swap}).mode, refresh_mode::swap);
+  EXPECT_EQ(there(), "storage_1_g_idx storage_1");
+  db.execute("ALTER TABLE t ALTER g DROP NOT NULL");
+  expect_made_anew("v", "INSERT INTO t VALUES (100, NULL, 1)");
+  EXPECT_EQ(there(), "storage_1_g_idx storage_2");
+  drop_matview("v");
+  db.execute("DROP TABLESPACE " + space);
+}
+
 TEST_F(IncrementalLayout, KeepsTheNamesThatItsColumnsWereGiven) {
   db.execute("CREATE TABLE t (id int PRIMARY KEY, x int NOT NULL); INSERT INTO t VALUES (1, 1)");
   create("v", "SELECT id, x FROM t");

@@ -33,6 +33,23 @@ class IncrementalSurroundings : public incremental_test {
   int id_ = 100;
 };
 
+// ---- Settings. The program is text, which is read again in each session.
+
+TEST_F(IncrementalSurroundings, TextIsReadAsItWasWritten) {
+  create("v",
+         "SELECT id, (x = ANY ('{101,NULL}'::int[])) AS known, x IS NOT DISTINCT FROM NULL AS un "
+         "FROM t WHERE (g = NULL) IS NULL");
+  change();
+  db.execute("INSERT INTO t VALUES (200, NULL, NULL)");
+  EXPECT_EQ(db.query_one("SET array_nulls = off; SET transform_null_equals = on; "
+                         "SET standard_conforming_strings = off; "
+                         "SELECT mode FROM matview.refresh('v', 'incremental')"),
+            "incremental");
+  db.execute("RESET array_nulls; RESET transform_null_equals; RESET standard_conforming_strings");
+  EXPECT_EQ(db.query_one("SELECT count(*) FROM v"), "11");
+  expect_right();
+}
+
 // ---- What a name means. The program is text: with new owners of its names it would call others.
 
 TEST_F(IncrementalSurroundings, ANameOfAFunctionIsGivenToAnother) {
@@ -344,6 +361,10 @@ TEST_F(IncrementalSurroundings, ASchemaWithoutItsRowsIsToldWithTheWayOut) {
   db.execute(
       "DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(oid::regclass::text, ', ') FROM "
       "pg_class WHERE relnamespace = 'matview'::regnamespace AND relkind = 'r'); END $$");
+  const std::vector<finding> found = doctor({.names = {"v"}});
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].level, severity::error);
+  EXPECT_EQ(found[0].mend, "DROP SCHEMA matview CASCADE;");
   const error told = failure_of([] { static_cast<void>(create("w", "SELECT id FROM t")); });
   EXPECT_TRUE(contains(told.what(), "tables without their rows")) << told.what();
   EXPECT_TRUE(contains(told.hint(), "DROP SCHEMA matview CASCADE")) << told.hint();
@@ -354,6 +375,20 @@ TEST_F(IncrementalSurroundings, ASchemaWithoutItsRowsIsToldWithTheWayOut) {
   change();
   EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
   expect_right();
+}
+
+// As on a server that was fed by logical replication, and took over.
+TEST_F(IncrementalSurroundings, ASequenceThatIsBehindIsToldWithTheWayOut) {
+  create("v", "SELECT id FROM t");
+  change();
+  refresh_matview("v");
+  db.execute("ALTER SEQUENCE matview.refresh_id_seq RESTART");
+  change();
+  const error told = failure_of([] { refresh_matview("v"); });
+  const std::string hint = told.hint();
+  EXPECT_TRUE(contains(hint, "the sequence of matview.refresh is behind its rows")) << hint;
+  db.execute(hint.substr(hint.find("SELECT")));
+  EXPECT_EQ(refresh_matview("v").mode, refresh_mode::incremental);
 }
 
 // ---- Triggers, publications, indexes

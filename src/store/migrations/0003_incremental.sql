@@ -53,6 +53,18 @@ CREATE TABLE matview.incremental (
   last_refresh timestamptz
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 
+-- A row that comes with a watermark is loaded from a dump of this schema's rows, which says nothing of the tables as they
+-- are now. Not so a whole database that is restored: there the triggers come last, and matview.origin() tells.
+CREATE FUNCTION matview.note_loaded() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  NEW.detached := 'the rows of the schema matview were restored from a dump';
+  RETURN NEW;
+END
+$$;
+CREATE TRIGGER note_loaded BEFORE INSERT ON matview.incremental FOR EACH ROW WHEN (NEW.watermark IS NOT NULL)
+  EXECUTE FUNCTION matview.note_loaded();
+ALTER TABLE matview.incremental ENABLE ALWAYS TRIGGER note_loaded;
+
 CREATE TABLE matview.capture (
   view         integer REFERENCES matview.incremental ON DELETE CASCADE,
   log          integer REFERENCES matview.change_log,
@@ -903,10 +915,17 @@ CREATE FUNCTION matview.swap_fault(view integer) RETURNS text LANGUAGE sql STABL
     FROM matview.incremental AS i WHERE i.id = swap_fault.view
 $$;
 
+-- Where a relation is, if not in the tablespace of the database, and we may make others there.
+CREATE FUNCTION matview.tablespace_of(relation oid) RETURNS text LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT s.spcname FROM pg_class AS c JOIN pg_tablespace AS s ON s.oid = c.reltablespace
+   WHERE c.oid = tablespace_of.relation AND has_tablespace_privilege(s.oid, 'CREATE')
+$$;
+
 -- Makes the indexes of one storage on another one, in the same order and with names that are free; returns their own,
 -- for when those are. own: also those that the program itself needs.
 CREATE FUNCTION matview.copy_indexes(source regclass, target regclass, own boolean) RETURNS text[] LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp AS $$
+  SET search_path = pg_catalog, pg_temp SET default_tablespace = '' AS $$
 DECLARE
   i record;
   part text;
@@ -915,7 +934,8 @@ DECLARE
 BEGIN
   FOR i IN SELECT c.relname AS name, pg_get_indexdef(x.indexrelid) AS definition,
                   CASE WHEN x.indisunique THEN 'CREATE UNIQUE INDEX ' ELSE 'CREATE INDEX ' END AS head,
-                  obj_description(c.oid, 'pg_class') AS comment, x.indisclustered AS clustered
+                  obj_description(c.oid, 'pg_class') AS comment, x.indisclustered AS clustered,
+                  matview.tablespace_of(c.oid) AS tablespace
              FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indexrelid
             WHERE x.indrelid = source AND x.indisvalid
               AND (own OR c.relname <> (SELECT s.relname FROM pg_class AS s WHERE s.oid = source) || '_own')
@@ -923,6 +943,7 @@ BEGIN
   LOOP
     names := names || i.name::text;
     part := format('copy_%s_%s', target::oid, cardinality(names));
+    PERFORM set_config('default_tablespace', coalesce(i.tablespace, ''), true);
     BEGIN
       -- By lengths: whoever may make an index may give it a name that reads like SQL.
       EXECUTE i.head || part || format(' ON %s', target)
@@ -983,8 +1004,8 @@ BEGIN
 END
 $$;
 
--- Gives a storage that takes the place of another one what was set on that: options, and those of its columns that both
--- have.
+-- Gives a storage that takes the place of another one what was set on that: options, its tablespace, and those of its
+-- columns that both have.
 CREATE FUNCTION matview.copy_settings(source regclass, target regclass) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -994,6 +1015,8 @@ BEGIN
     SELECT format('SET (%s)', string_agg(o.o, ', ')) AS sql FROM pg_class AS c LEFT JOIN pg_class AS t ON t.oid = c.reltoastrelid,
       LATERAL (SELECT unnest(c.reloptions) UNION ALL SELECT 'toast.' || u.o FROM unnest(t.reloptions) AS u (o)) AS o (o)
      WHERE c.oid = source HAVING count(*) > 0
+    UNION ALL
+    SELECT format('SET TABLESPACE %I', matview.tablespace_of(source)) WHERE matview.tablespace_of(source) IS NOT NULL
     UNION ALL
     SELECT format('ALTER %I %s', s.attname, k.sql)
       FROM pg_attribute AS s JOIN pg_attribute AS t ON t.attrelid = target AND t.attname = s.attname AND t.atttypid = s.atttypid,
@@ -1300,7 +1323,7 @@ CREATE FUNCTION matview.refresh(view regclass, wish text DEFAULT 'auto', locked 
     can_compile boolean DEFAULT false, OUT mode text, OUT reason text, OUT rows bigint, OUT log_rows bigint)
   LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off
   SET jit = off  -- compiling a statement of many branches takes longer than running it
-  SET standard_conforming_strings = on  -- as programs are written
+  SET standard_conforming_strings = on SET array_nulls = on SET transform_null_equals = off  -- as programs are written
   SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
