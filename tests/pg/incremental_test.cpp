@@ -252,6 +252,23 @@ TEST_F(Incremental, AutoGoesByWhatItHasCostSoFar) {
   EXPECT_EQ(after(900).mode, refresh_mode::incremental) << "few rows are not worth the question";
 }
 
+TEST_F(Incremental, AutoLooksAtPartsOfALargeLog) {
+  db.execute(
+      "CREATE TABLE many (id int, a int); INSERT INTO many SELECT i, i % 5 FROM "
+      "generate_series(1, 1000) i");
+  create("v", "SELECT a, count(*) AS n, sum(id) AS s FROM many GROUP BY a");
+  db.execute("INSERT INTO many SELECT i, i % 5 FROM generate_series(1, 200000) i");
+  const refresh_report done = refresh_matview("v");
+  EXPECT_EQ(done.mode, refresh_mode::diff);
+  ASSERT_TRUE(done.reason.starts_with("about ")) << done.reason;
+  EXPECT_NEAR(std::stod(done.reason.substr(6)), 200'000, 80'000) << done.reason;
+  expect_right("v");
+  // What was applied is there still, and not counted.
+  db.execute("INSERT INTO many SELECT i, i % 5 FROM generate_series(1, 100) i");
+  EXPECT_EQ(refresh_matview("v").reason, "100 rows were changed in public.many");
+  expect_right("v");
+}
+
 TEST_F(Incremental, IsSwappedAndStaysWhatItWas) {
   create_matview("v", "SELECT id, a, coalesce(b, 0) AS b FROM r",
                  {.indexes = {{.columns = {"a", "b"}, .unique = false}},
