@@ -36,6 +36,24 @@ asio::awaitable<std::string> on_incremental(pg::transaction& in, const identifie
   co_return index.create_on_storage(parts_of(view.id).storage, *compiled.view());
 }
 
+// The server's refusal in the words of who asked: it knows of storages and of constraints on them.
+error refused_index(const std::string& view, const error& failed) {
+  const std::string& state = failed.sqlstate();
+  if (state == "42703") {
+    return {errc::invalid_option,
+            failed.what(),
+            {.sqlstate = state, .hint = "names are case-sensitive"}};
+  }
+  if (state == "23505" || state == "23514") {
+    return {errc::server_error,
+            fmt::format("rows of {} agree in these columns, so that an index on them cannot be "
+                        "unique",
+                        view),
+            {.sqlstate = "23505"}};
+  }
+  return failed;
+}
+
 asio::awaitable<bool> add_in(pg::transaction& in, const identifier& name,
                              const checked_index& index) {
   co_await in.run("SET LOCAL application_name = 'matview index'");
@@ -43,7 +61,13 @@ asio::awaitable<bool> add_in(pg::transaction& in, const identifier& name,
   if (!there || !there->is_view()) throw error(store::no_such_view(name, there));
   std::string sql = index.create_on(there->quoted);
   if (there->incremental) sql = co_await on_incremental(in, name, index);
-  co_await in.run(std::move(sql));
+  std::optional<error> failure;
+  try {
+    co_await in.run(std::move(sql));
+  } catch (const error& failed) {
+    failure = refused_index(there->quoted, failed);
+  }
+  if (failure) throw error(*failure);
   co_return true;
 }
 

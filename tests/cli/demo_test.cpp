@@ -63,6 +63,8 @@ TEST_F(CliDemo, TellsTheWholeStoryAndLeavesNothing) {
       R"(\d+ refreshes; the reader read .* waited .*s at the longest)",  // concurrently
       R"(both together took .*s)",                                       // two at once
       R"(error: .*without a unique index\n +hint: +CREATE UNIQUE INDEX)",
+      R"(20 flights are later: applied in .*, REFRESH took .*s\.)",
+      R"(both show the same\.)",
       R"(Process \d+ was killed with SIGKILL in the middle of a refresh)",
       R"(Process \d+ took it over .*s later)",
       R"((\d+) ticks, \1 jobs done: doubles 0, lost 0)",

@@ -174,7 +174,10 @@ TEST_F(incremental_cli, LivesItsWholeLife) {
   EXPECT_TRUE(contains(run({"list"}), "\nv     incremental  ")) << run({"list"});
   EXPECT_TRUE(contains(run({"status"}), "\npublic.v  incremental  ")) << run({"status"});
   EXPECT_EQ(json_of(matview({"list", "--format", "json"})).at(0).at("kind"), "incremental");
-  run({"index", "add", "v", "--columns", "a, n"});
+  run({"index", "add", "v", "--columns", "a, n", "--unique"});
+  EXPECT_EQ(db.query_one("SELECT count(*) FROM pg_index WHERE indisunique AND indnatts = 2 AND "
+                         "indrelid = 'matview.storage_1'::regclass"),
+            "1");
   run({"drop", "w"});
   run({"convert", "v", "--to", "native", "--accept-losses"});
   run({"convert", "v", "--to", "incremental"});
@@ -204,6 +207,15 @@ TEST_F(incremental_cli, SaysWhatIsWrong) {
   expect_refusal(matview({"refresh", "t", "--mode", "diff"}), 1, {"is a table"});
   expect_refusal(matview({"convert", "m", "--to", "native"}), 2, {"native already"});
   expect_refusal(matview({"refresh", "m", "--all", "--atomic"}), 2, {"--atomic"});
+  expect_refusal(matview({"index", "add", "m", "--columns", "two"}), 2, {"two"});
+  expect_refusal(matview({"index", "add", "nosuch", "--columns", "one"}), 1,
+                 {"no materialized view"});
+  db.execute("INSERT INTO t VALUES (1000, 1), (1001, 1)");
+  EXPECT_EQ(
+      matview({"create", "copies", "--kind", "incremental", "--sql", "SELECT a FROM t"}).exit_code,
+      0);
+  expect_refusal(matview({"index", "add", "copies", "--columns", "a", "--unique"}), 1,
+                 {"rows of public.copies agree in these columns"});
 }
 
 }  // namespace
