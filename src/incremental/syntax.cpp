@@ -412,22 +412,72 @@ bool has_sub_link(const node* expression) {
 
 namespace {
 
+bool same_messages(const ProtobufCMessage* left, const ProtobufCMessage* right);
+
+std::size_t size_of(ProtobufCType type) {
+  switch (type) {
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_MESSAGE:
+      return sizeof(void*);
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+      return sizeof(std::int64_t);
+    default:
+      return sizeof(std::int32_t);
+  }
+}
+
+bool same_values(ProtobufCType type, const char* left, const char* right) {
+  if (type == PROTOBUF_C_TYPE_MESSAGE) {
+    const auto* a = *reinterpret_cast<const ProtobufCMessage* const*>(left);
+    const auto* b = *reinterpret_cast<const ProtobufCMessage* const*>(right);
+    return a == b || (a != nullptr && b != nullptr && same_messages(a, b));
+  }
+  if (type == PROTOBUF_C_TYPE_STRING) {
+    const char* a = *reinterpret_cast<const char* const*>(left);
+    const char* b = *reinterpret_cast<const char* const*>(right);
+    return std::string_view(a == nullptr ? "" : a) == std::string_view(b == nullptr ? "" : b);
+  }
+  return std::memcmp(left, right, size_of(type)) == 0;
+}
+
+bool same_fields(const ProtobufCFieldDescriptor& field, const char* left, const char* right) {
+  const auto quantity = [&field](const char* of) { return of + field.quantifier_offset; };
+  const char* a = left + field.offset;
+  const char* b = right + field.offset;
+  if (field.label == PROTOBUF_C_LABEL_REPEATED) {
+    const std::size_t count = *reinterpret_cast<const std::size_t*>(quantity(left));
+    if (count != *reinterpret_cast<const std::size_t*>(quantity(right))) return false;
+    const std::size_t size = size_of(field.type);
+    const char* first = *reinterpret_cast<const char* const*>(a);
+    const char* second = *reinterpret_cast<const char* const*>(b);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!same_values(field.type, first + i * size, second + i * size)) return false;
+    }
+    return true;
+  }
+  if ((field.flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0) {
+    const unsigned held = *reinterpret_cast<const unsigned*>(quantity(left));
+    if (held != *reinterpret_cast<const unsigned*>(quantity(right))) return false;
+    if (held != field.id) return true;
+  }
+  return same_values(field.type, a, b);
+}
+
 // Where a node stands in the text is no part of what it says.
 bool same_messages(const ProtobufCMessage* left, const ProtobufCMessage* right) {
-  const auto without_location = [](const ProtobufCMessage* of) {
-    arena memory;
-    ProtobufCMessage* own = unpacked(memory, *of->descriptor, packed(of));
-    walk(own, [](ProtobufCMessage* message) {
-      const ProtobufCFieldDescriptor* field =
-          protobuf_c_message_descriptor_get_field_by_name(message->descriptor, "location");
-      if (field != nullptr) {
-        *reinterpret_cast<std::int32_t*>(reinterpret_cast<char*>(message) + field->offset) = 0;
-      }
-      return true;
-    });
-    return packed(own);
-  };
-  return left->descriptor == right->descriptor && without_location(left) == without_location(right);
+  if (left->descriptor != right->descriptor) return false;
+  const auto* a = reinterpret_cast<const char*>(left);
+  const auto* b = reinterpret_cast<const char*>(right);
+  return std::all_of(
+      left->descriptor->fields, left->descriptor->fields + left->descriptor->n_fields,
+      [&](const ProtobufCFieldDescriptor& field) {
+        return std::string_view(field.name) == "location" || same_fields(field, a, b);
+      });
 }
 
 void replace_below(ProtobufCMessage* message, const std::function<node*(node*)>& with) {

@@ -71,7 +71,8 @@ class silent_server final {
 
 /// Stands between the library and the server, and knows what passes.
 ///
-/// The first message that begins with `statement` meets its fate; all else passes.
+/// The first message that begins with `statement` meets its fate; all else passes. Or all stands
+/// still from a moment on: before a request, or after a message of it that makes the server work.
 class proxy final {
  public:
   enum class fate {
@@ -122,6 +123,15 @@ class proxy final {
       links_.clear();
     });
   }
+  /// Counts moments from now on. From the `moment`-th on nothing passes in either direction, and
+  /// nobody is told; 0: all passes. While nobody is connected.
+  void stand_still_at(int moment) {
+    moments_ = 0;
+    last_moment_ = moment;
+    still_ = false;
+  }
+  [[nodiscard]] bool stands_still() const { return still_; }
+  [[nodiscard]] int moments() const { return moments_; }
   /// Lets a held answer through.
   void release() {
     asio::post(context_, [this] { asio::co_spawn(context_, let_through(), asio::detached); });
@@ -141,6 +151,7 @@ class proxy final {
     fate now = fate::pass;
     std::string held;
     bool forgotten = false;
+    bool in_request = false;
   };
 
   // Who holds a link: its two coroutines, each until its side closes.
@@ -181,10 +192,18 @@ class proxy final {
       if (on.now == fate::lose_request) co_return false;
       holding_ = &on;
     }
-    if (on.forgotten) co_return true;
+    const char type = type_size > 0 ? message[0] : 'X';  // One that asks for nothing.
+    const bool ends_request = type == 'Q' || type == 'S';
+    if (type != 'X' && !std::exchange(on.in_request, !ends_request)) next_moment();
+    if (on.forgotten || still_) co_return true;
+    if (ends_request || type == 'E') next_moment();  // Its answer must not pass: hence before it.
     message += body;
     co_await asio::async_write(on.server, asio::buffer(message), asio::use_awaitable);
     co_return true;
+  }
+
+  void next_moment() {
+    if (++moments_ == last_moment_) still_ = true;
   }
 
   // The text of a query, or the name of a prepared statement, which follows the portal's.
@@ -199,7 +218,7 @@ class proxy final {
       for (;;) {
         const std::size_t size =
             co_await on->server.async_read_some(asio::buffer(bytes), asio::use_awaitable);
-        if (on->forgotten) continue;
+        if (on->forgotten || still_) continue;
         if (on->now != fate::pass) {
           answered_ = true;
           on->held.append(bytes.data(), size);
@@ -228,6 +247,9 @@ class proxy final {
   fate fate_ = fate::pass;
   link* holding_ = nullptr;
   std::vector<std::weak_ptr<link>> links_;
+  std::atomic<int> last_moment_{0};
+  std::atomic<int> moments_{0};
+  std::atomic<bool> still_{false};
   std::atomic<bool> answered_{false};
   std::thread thread_;
 };

@@ -1,5 +1,6 @@
 // Incremental views on servers of their own, which are killed in the middle of refreshes, lose what
-// unlogged tables held, and take part in logical replication.
+// unlogged tables held, and take part in logical replication. Killed at each step, one after the
+// other: ../cli/incremental_kill_test.cpp.
 #include "pg/views_fixture.hpp"
 #include <matview/incremental.hpp>
 
@@ -77,9 +78,10 @@ class IncrementalCrash : public testing::Test {
                     "INSERT INTO r SELECT {0} * 100000 + i, i, i FROM generate_series(1, 200) i",
                     round));
   }
-  // Refreshes each view in turn until `end` has ended one of them.
+  // Refreshes each view in turn until `end` has ended one of them. Whether it has; else it came too
+  // late, and comes earlier the next time.
   template <class End>
-  void refresh_until_killed(End end) {
+  bool refresh_until_killed(End end) {
     background refreshes([]() -> asio::awaitable<int> {
       int done = 0;
       for (const char* const view : {"linear", "keyed", "both"}) {
@@ -92,9 +94,28 @@ class IncrementalCrash : public testing::Test {
       }
       co_return done;
     }());
-    std::this_thread::sleep_for(any_time(400ms));  // The very moment is what is tried.
+    std::this_thread::sleep_for(any_time(latest_));  // The very moment is what is tried.
     end();
-    static_cast<void>(refreshes.get());
+    const bool killed = refreshes.get() < 3;
+    if (!killed) latest_ = latest_ * 3 / 4;
+    return killed;
+  }
+  // Those that are in a refresh now, if any.
+  void kill_backends() {
+    session looking(server.url());
+    const rows backends = looking.query(
+        "SELECT pid FROM pg_stat_activity WHERE datname IS NOT NULL AND state <> 'idle' AND "
+        "application_name LIKE 'matview%'");
+    for (const auto& row : backends) ::kill(std::stoi(row.front()), SIGKILL);
+    // Until the server has noticed: then it ends all sessions and recovers.
+    EXPECT_TRUE(backends.empty() || eventually([&] {
+                  try {
+                    looking.execute("SELECT 1");
+                    return false;
+                  } catch (const std::runtime_error&) {
+                    return true;
+                  }
+                }));
   }
   void expect_all_right_after_a_refresh() {
     for (const char* const view : {"linear", "keyed", "both"}) {
@@ -113,6 +134,7 @@ class IncrementalCrash : public testing::Test {
 
  private:
   std::mt19937 dice_;
+  std::chrono::microseconds latest_ = 400ms;
 };
 
 // The numbers of transactions go on in the new cluster, and the logs are there as they were.
@@ -165,37 +187,26 @@ TEST_F(IncrementalCrash, ARestoredDumpAndACopyAreNoticedAndTheNextRefreshIsFull)
 
 TEST_F(IncrementalCrash, BackendsKilledAtAnyMomentOfARefreshLeaveItRight) {
   make_views();
-  for (int round = 1; round <= 6; ++round) {
+  int killed = 0;
+  for (int round = 1; killed < 5 && round <= 15; ++round) {
     change(round);
-    refresh_until_killed([this] {
-      session looking(server.url());
-      const rows backends = looking.query(
-          "SELECT pid FROM pg_stat_activity WHERE datname IS NOT NULL AND "
-          "application_name LIKE 'matview%'");
-      for (const auto& row : backends) ::kill(std::stoi(row.front()), SIGKILL);
-      // Until the server has noticed: then it ends all sessions and recovers.
-      EXPECT_TRUE(backends.empty() || eventually([&] {
-                    try {
-                      looking.execute("SELECT 1");
-                      return false;
-                    } catch (const std::runtime_error&) {
-                      return true;
-                    }
-                  }));
-    });
+    if (refresh_until_killed([this] { kill_backends(); })) ++killed;
     ASSERT_TRUE(accepts());
     expect_all_right_after_a_refresh();
   }
+  EXPECT_EQ(killed, 5) << "all others came too late, seed " << seed();
 }
 
 TEST_F(IncrementalCrash, AServerKilledInMidRefreshIsRightAfterTheNextOne) {
   make_views();
-  for (int round = 1; round <= 6; ++round) {
+  int killed = 0;
+  for (int round = 1; killed < 5 && round <= 15; ++round) {
     change(round);
-    refresh_until_killed([this] { server.kill_now(); });
+    if (refresh_until_killed([this] { server.kill_now(); })) ++killed;
     server.start();
     expect_all_right_after_a_refresh();
   }
+  EXPECT_EQ(killed, 5) << "all others came too late, seed " << seed();
 }
 
 TEST_F(IncrementalCrash, AnUnloggedTableIsEmptyAfterwardsAndTheNextRefreshFillsTheViewAnew) {
