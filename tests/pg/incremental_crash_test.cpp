@@ -185,6 +185,26 @@ TEST_F(IncrementalCrash, ARestoredDumpAndACopyAreNoticedAndTheNextRefreshIsFull)
   }
 }
 
+// Older than the tables are, in the same cluster: the numbers of transactions are its own.
+TEST_F(IncrementalCrash, OlderRowsOfTheSchemaAreNoticedAndTheNextRefreshIsFull) {
+  make_views();
+  change(1);  // Waits in the logs of all three.
+  if (!server.dump_rows()) GTEST_SKIP() << "there is no pg_dump";
+  for (const char* const view : {"linear", "keyed", "both"}) expect_right_by_changes(view);
+  execute("SELECT matview.prune()");
+  change(2);
+  server.load_rows();
+  change(3);
+  for (const char* const view : {"linear", "keyed", "both"}) {
+    const refresh_report anew = refresh_matview(view);
+    EXPECT_NE(anew.mode, refresh_mode::incremental) << view;
+    EXPECT_TRUE(contains(anew.reason, "restored from a dump")) << anew.reason;
+    expect_right(view);
+  }
+  change(4);
+  for (const char* const view : {"linear", "keyed", "both"}) expect_right_by_changes(view);
+}
+
 TEST_F(IncrementalCrash, BackendsKilledAtAnyMomentOfARefreshLeaveItRight) {
   make_views();
   int killed = 0;

@@ -359,6 +359,21 @@ bool private_server::restore_dump_as(const std::string& name) {
   return true;
 }
 
+bool private_server::dump_rows() {
+  if (!fs::exists(bindir_ + "/pg_dump")) return false;
+  run_as_server({bindir_ + "/pg_dump", "-h", folder_, "-U", "postgres", "-a", "-n", "matview", "-f",
+                 folder_ / "rows", "postgres"});
+  return true;
+}
+
+void private_server::load_rows() {
+  session(url()).execute(
+      "DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(oid::regclass::text, ', ') FROM "
+      "pg_class WHERE relnamespace = 'matview'::regnamespace AND relkind = 'r'); END $$");
+  run_as_server({bindir_ + "/psql", "-h", folder_, "-U", "postgres", "-X", "-q", "-v",
+                 "ON_ERROR_STOP=1", "-f", folder_ / "rows", "postgres"});
+}
+
 bool private_server::upgrade() {
   if (!fs::exists(bindir_ + "/pg_upgrade")) return false;
   stop();

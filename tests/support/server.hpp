@@ -92,6 +92,10 @@ class private_server final {
   /// Dumps the database postgres and restores it as `name`. False, and nothing is done, where the
   /// programs for that are not at hand.
   [[nodiscard]] bool restore_dump_as(const std::string& name);
+  /// Dumps the rows of the schema matview of the database postgres; they take the place of those
+  /// that are there when load_rows() is called. False where pg_dump is not at hand.
+  [[nodiscard]] bool dump_rows();
+  void load_rows();
   /// Moves what it holds to a new cluster in its place with pg_upgrade, which takes the same
   /// version, too. False, and nothing is done, where that program is not at hand.
   [[nodiscard]] bool upgrade();
