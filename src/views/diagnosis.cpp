@@ -187,7 +187,8 @@ asio::awaitable<error> explain(pg::connection& on, const attempt& tried, const e
     }
     co_return failed;
   }
-  if (const std::string table = state == "23505" ? behind_its_sequence(failed) : ""; table != "") {
+  if (const std::string table = state == "23505" ? behind_its_sequence(failed) : "";
+      !table.empty()) {
     co_return changed(
         failed, failed.code(), failed.what(),
         fmt::format("the sequence of matview.{0} is behind its rows, as after a switch-over by "
