@@ -72,9 +72,18 @@ asio::awaitable<incremental_names> names_of_quoted(pg::connection& on, std::stri
 
 asio::awaitable<void> begin_on_one_snapshot(pg::transaction& in, std::vector<std::string> bases,
                                             const statement_settings& settings) {
-  co_await in.run(fmt::format(
-      "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; {}LOCK TABLE {} IN ACCESS SHARE MODE",
-      settings.set_local(false), fmt::join(bases, ", ")));
+  std::optional<error> failure;
+  try {
+    co_await in.run(fmt::format(
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; {}LOCK TABLE {} IN ACCESS SHARE MODE",
+        settings.set_local(false), fmt::join(bases, ", ")));
+  } catch (const error& failed) {
+    failure = failed;
+  }
+  if (!failure) co_return;
+  if (failure->sqlstate() != "42P01") throw error(*failure);
+  // It has waited for who renamed or dropped it.
+  throw error(errc::server_error, failure->what(), {.sqlstate = "40001", .hint = "try again"});
 }
 
 asio::awaitable<void> prune_quietly(pg::connection& on) {

@@ -181,6 +181,53 @@ TEST_F(IncrementalLocks, RefreshesBesideOnesThatMakeTheViewAnewComeThrough) {
   }
 }
 
+// It is locked by its name, which is another one when the lock is granted.
+TEST_F(IncrementalLocks, ATableThatIsRenamedMeanwhileIsFound) {
+  make(view_kind::incremental);
+  for (const bool together : {false, true}) {
+    for (const std::string from_to : {"t RENAME TO u", "u RENAME TO t"}) {
+      SCOPED_TRACE(from_to);
+      const std::string table = from_to.substr(0, 1);
+      db.execute("INSERT INTO " + table + " SELECT max(id) + 1, 1, 5 FROM " + table);
+      session renames(db.url());
+      renames.execute("BEGIN; ALTER TABLE " + from_to);
+      background running(together ? without_result(arefresh_together({}, {}))
+                                  : without_result(arefresh_matview("v")));
+      ASSERT_TRUE(awaited(table));
+      renames.execute("COMMIT");
+      running.get();
+      expect_right();
+    }
+  }
+}
+
+// Then it is not the table that was locked.
+TEST_F(IncrementalLocks, ANameThatAnotherTableTakesMeanwhileIsNotTakenForIt) {
+  make(view_kind::incremental);
+  db.execute("INSERT INTO t VALUES (100, 1, 5)");
+  session renames(db.url());
+  renames.execute("BEGIN; ALTER TABLE t RENAME TO u; CREATE TABLE t (LIKE u)");
+  background running(arefresh_matview("v"));
+  ASSERT_TRUE(awaited("t"));
+  renames.execute("COMMIT");
+  EXPECT_EQ(running.get().mode, refresh_mode::full);
+  expect_right();
+  EXPECT_EQ(db.query_one("SELECT sum(s) FROM v"), "50");
+}
+
+TEST_F(IncrementalLocks, ATableThatIsDroppedMeanwhileIsToldOf) {
+  make(view_kind::incremental);
+  db.execute("INSERT INTO t VALUES (100, 1, 5)");
+  session drops(db.url());
+  drops.execute("BEGIN; DROP TABLE t CASCADE");
+  background running(arefresh_matview("v"));
+  ASSERT_TRUE(awaited("t"));
+  drops.execute("COMMIT");
+  const error told = failure_of([&] { static_cast<void>(running.get()); });
+  EXPECT_TRUE(contains(told.what(), "the query of ")) << told.what();
+  EXPECT_TRUE(contains(told.what(), "was dropped with CASCADE")) << told.what();
+}
+
 TEST_F(IncrementalLocks, ALockTimeoutOfTheCallersCountsAsItIs) {
   make(view_kind::incremental);
   session reader(db.url());

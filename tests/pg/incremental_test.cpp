@@ -209,9 +209,8 @@ TEST_F(Incremental, IsWrongWithoutTheLockBeforeTheSnapshot) {
   EXPECT_FALSE(truncated_in_mid_refresh(3001));
   expect_right("v");
   db.execute(
-      "DO $$ BEGIN EXECUTE replace(pg_get_functiondef('matview.refresh(regclass, text, boolean, "
-      "boolean)'"
-      "::regprocedure), 'EXECUTE ''LOCK TABLE '' || names || '' IN ACCESS SHARE MODE''', "
+      "DO $$ BEGIN EXECUTE replace(pg_get_functiondef('matview.lock_tables(regclass[], text)'"
+      "::regprocedure), 'EXECUTE format(''LOCK TABLE %s IN %s MODE'', names, mode)', "
       "'NULL'); END $$");
   EXPECT_TRUE(truncated_in_mid_refresh(3002));
   EXPECT_FALSE(verify_matview("v").right());

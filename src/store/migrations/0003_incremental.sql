@@ -471,6 +471,30 @@ CREATE FUNCTION matview.logged_type(declared oid, with_modifier integer, OUT typ
     THEN (SELECT max(x.level) FROM d AS x) ELSE 0 END
 $$;
 
+-- Locks tables by their names, which others may change or take while it waits. False if one of them is gone.
+CREATE FUNCTION matview.lock_tables(bases regclass[], mode text) RETURNS boolean LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  names text;
+BEGIN
+  FOR attempt IN 1 .. 10 LOOP
+    names := array_to_string(bases, ', ');
+    BEGIN
+      EXECUTE format('LOCK TABLE %s IN %s MODE', names, mode);
+      IF names = array_to_string(bases, ', ') THEN
+        RETURN true;
+      END IF;
+    EXCEPTION WHEN undefined_table OR invalid_schema_name OR syntax_error THEN  -- what is gone has a number for its name
+      NULL;
+    END;
+    IF EXISTS (SELECT FROM unnest(bases) AS b (oid) WHERE NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = b.oid)) THEN
+      RETURN false;
+    END IF;
+  END LOOP;
+  RAISE EXCEPTION '% is renamed again and again', names USING ERRCODE = '40001', HINT = 'Try again.';
+END
+$$;
+
 -- Makes the log of a base table, or gives it more columns, and remembers that the view needs them. To be committed
 -- before the view is filled. Waits for all transactions that write into the table: whoever calls sets lock_timeout.
 CREATE FUNCTION matview.capture_changes(view integer, base regclass, columns name[]) RETURNS integer LANGUAGE plpgsql
@@ -585,7 +609,7 @@ BEGIN
     -- filled. The lock waits for it. Making the triggers again does too, but then every view on the table is filled
     -- anew.
     IF has_table_privilege(capture_changes.base, 'UPDATE, DELETE, TRUNCATE') THEN
-      EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', capture_changes.base);
+      PERFORM matview.lock_tables(ARRAY[capture_changes.base], 'SHARE ROW EXCLUSIVE');
     ELSE
       replace := true;
     END IF;
@@ -1363,7 +1387,6 @@ DECLARE
   storages boolean[];
   gone boolean;
   shut_out boolean;          -- its owner may not read it
-  names text;
   condition constant text := 'l.__mv_xid >= pg_snapshot_xmin($1) AND NOT pg_visible_in_snapshot(l.__mv_xid, $1)';
   counts bigint[];
   counted record;            -- what they were counted for
@@ -1417,9 +1440,9 @@ BEGIN
     END IF;
     IF read_for IS DISTINCT FROM ROW(v.id, v.storage, v.program_hash, v.fingerprint) THEN
       SELECT array_agg(x.base ORDER BY x.id), array_agg(x.id ORDER BY x.id), array_agg(x.storage ORDER BY x.id),
-             array_agg(x.condition ORDER BY x.id), bool_or(x.gone), string_agg(x.base::text, ', ' ORDER BY x.id),
+             array_agg(x.condition ORDER BY x.id), bool_or(x.gone),
              (SELECT NOT has_table_privilege(o.relowner, v.storage, 'SELECT') FROM pg_class AS o WHERE o.oid = v.view)
-        INTO bases, logs, storages, conditions, gone, names, shut_out
+        INTO bases, logs, storages, conditions, gone, shut_out
         FROM (SELECT l.base, l.id, s.id IS NOT NULL AS storage,
                      k.oid IS NULL OR to_regclass(format('matview.log_%s', l.id)) IS NULL AS gone,
                      CASE WHEN s.id IS NULL THEN condition
@@ -1438,8 +1461,9 @@ BEGIN
     END IF;
 
     IF NOT held THEN
-      IF names IS NOT NULL THEN
-        EXECUTE 'LOCK TABLE ' || names || ' IN ACCESS SHARE MODE';
+      IF bases IS NOT NULL AND NOT matview.lock_tables(bases, 'ACCESS SHARE') THEN
+        read_for := NULL;
+        CONTINUE;
       END IF;
       IF shut_out THEN
         PERFORM matview.let_owner_read(v.view, v.storage);
