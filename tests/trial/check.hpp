@@ -4,14 +4,9 @@
 #include "trial/schema.hpp"
 
 #include <string>
+#include <vector>
 
 namespace matview::trial {
-
-/// A view that is there, and what it has to show.
-struct checked_view {
-  std::string name = {};
-  std::string sql = {};
-};
 
 struct check_result {
   std::string mode = {};
@@ -20,37 +15,45 @@ struct check_result {
   /// A partition came or went between the refresh and the comparison, which even one snapshot
   /// sees: nothing can be said.
   bool unclear = false;
+  bool compiled_anew = false;  ///< Before that refresh, as an earlier one has asked for it.
 };
 
-/// Refreshes and compares inside one snapshot; then COMMIT, or ROLLBACK.
-/// @throws sql_error; nothing is left open.
-check_result refresh_and_compare(connection& on, const schema& tables, const checked_view& view,
-                                 const std::string& mode, bool roll_back);
+struct failure {
+  std::string kind = {};  ///< "wrong result", or the SQLSTATE or text of what was thrown.
+  std::string view = {};
+  std::string mode = {};
+  std::string reason = {};
+  std::string details = {};  ///< Rows, or the error.
+  std::string program = {};
+  std::size_t step = 0;  ///< In which it was seen.
+};
 
-/// As a user does it, in a transaction of its own.
-check_result refresh_plainly(connection& on, const checked_view& view);
+/// What a view is compared with: a plain view of the same query, made before anything happens, so
+/// that it follows what is renamed.
+[[nodiscard]] std::string reference_of(const std::string& view);
 
-/// The rows in which view and query differ: at most some, as text.
-std::string difference(connection& on, const checked_view& view);
+/// A few of the rows in which a view and its reference differ.
+[[nodiscard]] std::string comparison_sql(const std::string& view);
+/// Locks the tables of a view, whatever they are called by now.
+[[nodiscard]] std::string lock_sql(const std::string& view);
+[[nodiscard]] std::string analyze_sql(const schema& tables);
+
+/// What is a partition of what in the schema just now, also inside an older snapshot.
+std::string layout(connection& on);
 
 /// Whether the server takes a query and does not need long for it: some random queries multiply
 /// their tables until nothing else gets its turn.
 enum class verdict { good, dear, invalid };
 [[nodiscard]] verdict judge_query(connection& on, const std::string& sql);
 
-/// What a refused view under another becomes, unless whoever refused it has made it.
-void create_natively(connection& on, const std::string& name, const std::string& sql);
-
 /// Prepared transactions outlive their session, and a database that has one cannot be dropped:
-/// this ends those of the connection's database.
+/// what ends those of the connection's database.
+[[nodiscard]] std::vector<std::string> ends_of_prepared(connection& on);
 void end_prepared(connection& on) noexcept;
-
-/// For scripts: the same comparison as SQL.
-[[nodiscard]] std::string comparison_sql(const checked_view& view);
-[[nodiscard]] std::string analyze_sql(const schema& tables);
-[[nodiscard]] std::string lock_sql(const schema& tables);
 
 /// A mode that was asked for by name may be impossible just now; that is no failure.
 [[nodiscard]] bool is_refused_mode(const std::string& mode, const sql_error& error);
+/// A writer's statement fell over what the library has put on its tables.
+[[nodiscard]] bool is_disturbance(const sql_error& error);
 
 }  // namespace matview::trial

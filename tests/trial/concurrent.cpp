@@ -1,8 +1,9 @@
 #include "trial/concurrent.hpp"
 
-#include "trial/check.hpp"
 #include "trial/dml_generator.hpp"
-#include "trial/query_generator.hpp"
+#include "trial/schedule.hpp"
+#include "trial/script.hpp"
+#include "trial/views.hpp"
 
 #include <fmt/format.h>
 
@@ -31,6 +32,13 @@ void linger(dice& choose, int percent, int most) {
   }
 }
 
+/// What is left of a round that failed.
+struct failed_round {
+  failure how = {};
+  schedule recorded = {};
+  bool may_come_again = false;  ///< It is a step of the schedule that has failed.
+};
+
 /// One round: a schema, its views, and what runs on them.
 class round final {
  public:
@@ -44,17 +52,19 @@ class round final {
   round& operator=(const round&) = delete;
   ~round() { end_prepared(on_); }
 
-  std::optional<std::string> run(milliseconds how_long) {
+  std::optional<failed_round> run(milliseconds how_long) {
     if (runtime_.prepare) runtime_.prepare(db_.url());
-    for (const std::string& sql : tables_.ddl) on_.execute(sql);
-    for (const std::string& sql : tables_.rows) try_it(on_, sql);
+    actor setup(on_, runtime_);
+    for (const std::string& sql : tables_.ddl) setup.execute(sql);
+    for (const std::string& sql : tables_.rows) try_it(setup, sql);
     on_.execute(analyze_sql(tables_));
     create_views();
-    if (views_.empty() || failed_) return std::exchange(report_, std::nullopt);
-    if (runtime_.mutation) runtime_.mutation(on_);
-    run_threads(how_long);
-    if (!failed_) compare_at_rest();
-    return std::exchange(report_, std::nullopt);
+    if (!views_.empty() && !failed_) {
+      if (runtime_.mutation) runtime_.mutation(on_);
+      run_threads(how_long);
+      if (!failed_) compare_at_rest();
+    }
+    return failed_ ? std::optional(what_is_left()) : std::nullopt;
   }
 
  private:
@@ -63,66 +73,31 @@ class round final {
   void create_views() {
     query_generator generator(tables_, choose_);
     for (int i = choose_.between(8, 12); i > 0 && !failed_; --i) {
-      create(generator.next(fmt::format("v{}", i)));
-    }
-  }
-
-  void create(const view_under_trial& view) {
-    for (const definition& one : view.underneath) {
-      const std::string sql = to_sql(one.body);
-      if (!is_good(sql)) return;
-      if (one.materialized) {
-        create(one.name, sql);
-      } else {
-        on_.execute("CREATE VIEW " + one.name + " AS " + sql);
-      }
-    }
-    const std::string sql = to_sql(view.body);
-    if (is_good(sql)) seen_.created(view, create(view.name, sql));
-  }
-
-  bool is_good(const std::string& sql) {
-    const verdict found = judge_query(on_, sql);
-    if (found != verdict::good) {
-      seen_.count(found == verdict::dear ? "queries that are too dear" : "invalid queries");
-    }
-    return found == verdict::good;
-  }
-
-  creation create(const std::string& name, const std::string& sql) {
-    try {
-      creation made = runtime_.create(db_.url(), name, sql);
-      if (made.incremental) {
-        views_.push_back({.name = name, .sql = sql});
-      } else {
-        create_natively(on_, name, sql);
-      }
-      return made;
-    } catch (const std::exception& thrown) {
-      fail("not created", {.name = name, .sql = sql}, {.difference = thrown.what()});
-      return {.reason = "failed"};
+      const view_under_trial view = generator.next(fmt::format("v{}", i));
+      made_views made = make_views(runtime_, db_.url(), on_, view);
+      seen_.asked(view, made);
+      views_.insert(views_.end(), made.incremental.begin(), made.incremental.end());
+      if (made.queries == verdict::good) asked_.push_back(view);
+      if (made.failed) fail(std::move(*made.failed));
     }
   }
 
   // Failures. The first one counts; the others follow from it, more often than not.
 
-  void fail(const std::string& what, const checked_view& view, const check_result& how) {
+  /// @param note of the step that has failed
+  void fail(failure how, std::optional<std::size_t> note = {}) {
     if (failed_.exchange(true)) return;
-    std::string text = what + " in " + view.name + ", mode " + how.mode +
-                       ", reason: " + how.reason + "\n" + how.difference;
-    for (const std::string& sql : tables_.ddl) text += sql + ";\n";
-    for (const checked_view& one : views_) {
-      if (one.name == view.name || view.sql.find(one.name) != std::string::npos) {
-        text += "-- incremental: " + one.name + " AS " + one.sql + ";\n";
-      }
-    }
-    try {
-      connection other(db_.url());
-      if (runtime_.program) text += "-- program:\n" + runtime_.program(other, view.name) + "\n";
-    } catch (const std::exception& unknown) {
-      text += std::string("-- program: ") + unknown.what() + "\n";
-    }
-    report_ = std::move(text);
+    failure_ = std::move(how);
+    note_ = note;
+    failure_.program = program_text(runtime_, db_.url(), failure_.view);
+  }
+
+  failed_round what_is_left() {
+    failed_round result{.how = std::move(failure_), .may_come_again = note_.has_value()};
+    result.recorded = {
+        .tables = std::move(tables_), .views = std::move(asked_), .sessions = journal_.sessions()};
+    if (note_) result.recorded.steps = journal_.steps_until(*note_);
+    return result;
   }
 
   // Threads.
@@ -134,12 +109,12 @@ class round final {
     writing.reserve(writers);
     for (int i = 0; i < refreshers; ++i) {
       others.push_back(
-          start("a refresher", [this](dice& own, connection& on) { refresh(own, on); }));
+          start(fmt::format("r{}", i + 1), [this](dice& own, actor& by) { refresh(own, by); }));
     }
-    others.push_back(start("the pruner", [this](dice&, connection& on) { prune(on); }));
+    others.push_back(start("pruner", [this](dice&, actor& by) { prune(by); }));
     for (int i = 0; i < writers; ++i) {
       writing.push_back(
-          start("a writer", [this, i](dice& own, connection& on) { write(i, own, on); }));
+          start(fmt::format("w{}", i + 1), [this, i](dice& own, actor& by) { write(i, own, by); }));
     }
     const auto until = clock::now() + how_long;
     while (clock::now() < until && !failed_) std::this_thread::sleep_for(milliseconds(20));
@@ -149,22 +124,24 @@ class round final {
   }
 
   /// A thread with a session; what it throws is a failure of the trial.
-  std::jthread start(const char* who, std::function<void(dice&, connection&)> body) {
-    return std::jthread([this, who, seed = choose_.fork(), body = std::move(body)] {
+  std::jthread start(const std::string& who, std::function<void(dice&, actor&)> body) {
+    const std::size_t session = journal_.open_session(who);
+    return std::jthread([this, who, session, seed = choose_.fork(), body = std::move(body)] {
       try {
         dice own(seed);
         connection on(db_.url());
-        body(own, on);
+        actor by(on, runtime_, &journal_, session);
+        body(own, by);
       } catch (const std::exception& thrown) {
-        fail(std::string(who) + " stopped", {}, {.difference = thrown.what()});
+        fail({.kind = who + " stopped", .details = thrown.what()});
       }
     });
   }
 
-  void prune(connection& on) {
+  void prune(actor& by) {
     while (!stop_others_ && !failed_) {
       try {
-        on.execute("SELECT matview.prune()");
+        by.execute("SELECT matview.prune()");
         seen_.count("prunes");
       } catch (const sql_error& refused) {
         if (!refused.is_conflict()) throw;
@@ -178,7 +155,8 @@ class round final {
     clock::time_point until;
   };
 
-  void write(int number, dice& own, connection& on) {
+  void write(int number, dice& own, actor& by) {
+    connection& on = by.on();
     on.execute("SET lock_timeout = '150ms'");
     dml_generator statements(tables_, own,
                              {.server_version = on.server_version(),
@@ -187,109 +165,115 @@ class round final {
     std::vector<pending> prepared;
     while (!stop_writers_ && !failed_) {
       const transaction next = statements.next();
-      if (perform(on, next, own)) {
-        seen_.count("transactions");
+      if (perform(by, next, own)) {
+        seen_.count(next.ddl.empty() ? "transactions" : "DDL: " + next.ddl);
         if (!next.prepared.empty()) {
           prepared.push_back({next.prepared, clock::now() + milliseconds(own.between(1, 300))});
         }
       }
-      end_those(on, prepared, own, clock::now());
+      end_those(by, prepared, own, clock::now());
     }
-    end_those(on, prepared, own, clock::time_point::max());
+    end_those(by, prepared, own, clock::time_point::max());
   }
 
-  bool perform(connection& on, const transaction& all, dice& own) {
+  bool perform(actor& by, const transaction& all, dice& own) {
     try {
       for (const std::string& sql : all.statements) {
-        on.execute(sql);
+        by.execute(sql);
         linger(own, 12, 50);
         linger(own, 1, 600);
       }
       return true;
     } catch (const sql_error& refused) {
       if (refused.sqlstate().empty()) throw;
-      if (refused.sqlstate().starts_with("XX") ||
-          (refused.mentions("matview.") && !refused.is_conflict())) {
-        fail("a writer was disturbed", {}, {.difference = refused.what()});
+      if (const auto kind = fault_of(by.failed(), refused)) {
+        fail({.kind = *kind, .details = refused.what()}, by.note());
       }
-      on.roll_back();
+      by.roll_back();
       seen_.count("transactions that failed");
       return false;
     }
   }
 
-  static void end_those(connection& on, std::vector<pending>& all, dice& own,
-                        clock::time_point now) {
+  static void end_those(actor& by, std::vector<pending>& all, dice& own, clock::time_point now) {
     std::erase_if(all, [&](const pending& one) {
       if (one.until > now) return false;
-      try_it(on, (own.percent(80) ? "COMMIT PREPARED '" : "ROLLBACK PREPARED '") + one.name + "'");
+      try_it(by, (own.percent(80) ? "COMMIT PREPARED '" : "ROLLBACK PREPARED '") + one.name + "'");
       return true;
     });
   }
 
-  static void try_it(connection& on, const std::string& sql) {
+  static void try_it(actor& by, const std::string& sql) {
     try {
-      on.execute(sql);
+      by.execute(sql);
     } catch (const sql_error& refused) {
       if (refused.sqlstate().empty()) throw;
-      on.roll_back();
+      by.roll_back();
     }
   }
 
   // Refreshes.
 
-  void refresh(dice& own, connection& on) {
-    on.execute("SET lock_timeout = '2s'");
+  void refresh(dice& own, actor& by) {
+    by.on().execute("SET lock_timeout = '2s'");
     // No swap: to the older snapshots of others the view would look empty.
     static constexpr const char* modes[] = {"auto", "incremental", "diff", "full"};
     while (!stop_others_ && !failed_) {
-      const checked_view& view = own.of(views_);
+      const std::string& view = own.of(views_);
       const char* mode = modes[own.weighted({66, 22, 6, 6})];
       const bool roll_back = own.percent(10);
-      check(on, view, mode, roll_back, own.percent(20));
+      check(by, view, mode, roll_back, own.percent(20));
     }
   }
 
-  void check(connection& on, const checked_view& view, const std::string& mode, bool roll_back,
+  void check(actor& by, const std::string& view, const std::string& mode, bool roll_back,
              bool plainly) {
     try {
       if (plainly) {
-        refresh_plainly(on, view);
+        by.refresh_plainly(view);
         seen_.count("plain refreshes");
         return;
       }
-      judge(view, refresh_and_compare(on, tables_, view, mode, roll_back));
+      const check_result how = by.check(view, mode, roll_back);
+      judge(view, how, by.note());
     } catch (const sql_error& refused) {
-      on.roll_back();
-      if (refused.is_conflict()) {
-        seen_.count("conflicts, tried again");
-      } else if (is_refused_mode(mode, refused)) {
-        seen_.count("mode refused: " + refused.sqlstate());
+      if (const auto kind = fault_of(by.failed(), refused)) {
+        fail({.kind = *kind, .view = view, .mode = mode, .details = refused.what()}, by.note());
       } else {
-        fail("the refresh failed", view, {.mode = mode, .difference = refused.what()});
+        seen_.count(refused.is_conflict() ? "conflicts, tried again"
+                                          : "refused: " + refused.sqlstate());
       }
     }
   }
 
-  void judge(const checked_view& view, const check_result& how) {
+  void judge(const std::string& view, const check_result& how, std::size_t note) {
     if (how.unclear) {
       seen_.count("unclear: a partition came or went meanwhile");
       return;
     }
-    seen_.checked(how.mode, how.reason);
-    if (!how.difference.empty()) fail("wrong result", view, how);
+    seen_.checked(how);
+    if (how.difference.empty()) return;
+    fail({.kind = "wrong result",
+          .view = view,
+          .mode = how.mode,
+          .reason = how.reason,
+          .details = how.difference},
+         note);
   }
 
   /// Nobody writes any more: each view, refreshed as a user does it, equals its query.
   void compare_at_rest() {
-    end_prepared(on_);
-    for (const checked_view& view : views_) {
+    actor by(on_, runtime_, &journal_, journal_.open_session("last"));
+    for (const std::string& sql : ends_of_prepared(on_)) by.execute(sql);
+    for (const std::string& view : views_) {
       try {
-        check_result how = refresh_plainly(on_, view);
-        how.difference = difference(on_, view);
-        judge(view, how);
+        by.refresh_plainly(view);
+        by.perform(compare_action(view));
+        judge(view, by.seen(), by.note());
       } catch (const sql_error& refused) {
-        fail("the last refresh failed", view, {.difference = refused.what()});
+        const std::string kind =
+            fault_of(by.failed(), refused).value_or("the last refresh met a conflict");
+        fail({.kind = kind, .view = view, .mode = "auto", .details = refused.what()}, by.note());
       }
     }
   }
@@ -300,13 +284,26 @@ class round final {
   schema tables_;
   test::test_database db_;
   connection on_;
-  std::vector<checked_view> views_;  // Constant while the threads run.
+  std::vector<view_under_trial> asked_;
+  std::vector<std::string> views_;  // Those that are incremental; constant while the threads run.
+  journal journal_;
 
   std::atomic<bool> stop_writers_ = false;
   std::atomic<bool> stop_others_ = false;
   std::atomic<bool> failed_ = false;
-  std::optional<std::string> report_;  // Of the thread that set failed_; read when all have ended.
+  // Of the thread that set failed_; read when all have ended.
+  failure failure_;
+  std::optional<std::size_t> note_;
 };
+
+std::string report(failed_round failed, const runtime& under_trial) {
+  std::string text = failure_text(failed.how);
+  if (!failed.may_come_again || under_trial.shrinking == std::chrono::seconds(0))
+    return text + setup_text(failed.recorded.tables, failed.recorded.views);
+  arena place(under_trial);
+  return text +
+         shrunk_schedule(std::move(failed.recorded), failed.how, place, under_trial.shrinking);
+}
 
 }  // namespace
 
@@ -319,10 +316,11 @@ std::optional<std::string> run_concurrent(const runtime& under_trial, std::chron
     if (number == hopeless && seen.incremental_views() == 0) break;
     const auto left = std::chrono::duration_cast<milliseconds>(until - clock::now());
     const std::uint64_t round_seed = choose.fork();
-    round now(under_trial, seen, round_seed);
-    auto report = now.run(std::min<milliseconds>(left, round_time));
+    auto failed =
+        round(under_trial, seen, round_seed).run(std::min<milliseconds>(left, round_time));
     seen.count("concurrent rounds");
-    if (report) return fmt::format("round {}\n", round_seed) + *report;
+    if (failed)
+      return fmt::format("round {}\n", round_seed) + report(std::move(*failed), under_trial);
   }
   return std::nullopt;
 }

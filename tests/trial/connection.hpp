@@ -45,6 +45,7 @@ class connection final {
   void roll_back() noexcept;
   [[nodiscard]] bool in_transaction() const noexcept;
   [[nodiscard]] int server_version() const noexcept;
+  [[nodiscard]] pg_conn* native() noexcept { return connection_.get(); }
 
  private:
   struct deleter {

@@ -207,37 +207,9 @@ std::string dml_generator::statement() {
   }
 }
 
-transaction dml_generator::definition_change() {
-  const table& one = choose_.of(tables_.tables);
-  transaction result{.statements = {"BEGIN"}};
-  std::vector<std::string>& all = result.statements;
-  if (one.kind != table_kind::partitioned) {
-    all.push_back(fmt::format("ALTER TABLE {} ADD COLUMN unused_{}_{} int DEFAULT 7", one.name,
-                              options_.name, ++columns_));
-  } else if (const std::string leaf = one.name + "_3"; choose_.percent(65)) {
-    all.push_back(fmt::format("CREATE TABLE {} (LIKE {} INCLUDING ALL)", leaf, one.name));
-    all.push_back(fmt::format("INSERT INTO {} SELECT * FROM {} WHERE false", leaf, one.name));
-    all.push_back(fmt::format(
-        "INSERT INTO {0} ({1}) SELECT {2} FROM {3} WHERE k = 3", leaf, column_list(one),
-        [&] {
-          std::vector<std::string> names;
-          for (const column& c : one.columns) {
-            names.push_back(c.name == "k" ? "9" : c.name);
-          }
-          return joined(names, ", ");
-        }(),
-        one.name));
-    all.push_back(attach_partition(one, leaf));
-  } else {
-    all.push_back(fmt::format("ALTER TABLE {} DETACH PARTITION {}", one.name, leaf));
-    all.push_back("DROP TABLE " + leaf);
-  }
-  all.emplace_back("COMMIT");
-  return result;
-}
-
 transaction dml_generator::next() {
-  if (options_.ddl && choose_.percent(2)) return definition_change();
+  if (auto back = definitions_.take_back()) return std::move(*back);
+  if (options_.ddl && choose_.percent(3)) return definitions_.next();
   if (choose_.percent(15)) return {.statements = {statement()}};
   transaction result{
       .statements = {choose_.percent(20) ? "BEGIN ISOLATION LEVEL REPEATABLE READ" : "BEGIN"}};

@@ -1,25 +1,17 @@
 #pragma once
 
-#include "trial/schema.hpp"
+#include "trial/ddl_generator.hpp"
 
 #include <string>
 #include <vector>
 
 namespace matview::trial {
 
-/// What one session sends in order. Each is complete with BEGIN and its end; a statement that fails
-/// is answered with ROLLBACK, and so is the rest.
-struct transaction {
-  std::vector<std::string> statements = {};
-  /// Not empty: it ended with PREPARE TRANSACTION of this name, and somebody has to end it.
-  std::string prepared = {};
-};
-
 struct writer_options {
   int server_version = 150000;  ///< As SHOW server_version_num.
   bool two_phase = false;       ///< The server allows prepared transactions.
-  bool ddl = true;              ///< TRUNCATE, ADD COLUMN, ATTACH and DETACH PARTITION.
-  std::string name = "w";       ///< Makes the names of prepared transactions its own.
+  bool ddl = true;              ///< Also TRUNCATE, and what a ddl_generator does.
+  std::string name = "w";       ///< Makes the names of prepared transactions and the like its own.
 };
 
 /// Random transactions of writers. They keep the tables near the size they have.
@@ -27,7 +19,10 @@ class dml_generator final {
  public:
   /// Both must outlive the generator.
   dml_generator(const schema& tables, dice& choose, writer_options options)
-      : tables_(tables), choose_(choose), options_(std::move(options)) {}
+      : tables_(tables),
+        choose_(choose),
+        options_(std::move(options)),
+        definitions_(tables, choose, options_.name) {}
 
   [[nodiscard]] transaction next();
 
@@ -47,13 +42,12 @@ class dml_generator final {
   std::string move_rows(const table& from);
   std::string merge(const table& into);
   std::string truncate(const table& of);
-  transaction definition_change();
 
   const schema& tables_;
   dice& choose_;
   writer_options options_;
   int prepared_ = 0;
-  int columns_ = 0;
+  ddl_generator definitions_;
 };
 
 }  // namespace matview::trial

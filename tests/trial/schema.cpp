@@ -74,6 +74,7 @@ std::string definition(const table& of) {
     parts.push_back(
         fmt::format("{} {}{}", one.name, type_name(one.type), one.not_null ? " NOT NULL" : ""));
   }
+  parts.push_back(fmt::format("{} int", spare_column));
   if (!of.key.empty()) parts.push_back("PRIMARY KEY (" + joined(of.key, ", ") + ")");
   return fmt::format("CREATE TABLE {} ({}){}", of.name, joined(parts, ", "),
                      of.kind == table_kind::partitioned ? " PARTITION BY RANGE (k)" : "");

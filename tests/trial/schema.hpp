@@ -48,6 +48,9 @@ struct schema {
       {};  ///< An INSERT of one row each, so that a shrinker may drop it.
 };
 
+/// Each table has one of this name that nobody reads or writes, for changes of the definition.
+constexpr const char* spare_column = "spare";
+
 [[nodiscard]] schema make_schema(dice& choose);
 
 /// `partition` attached to `of` for the part of the domain that no partition has at first.

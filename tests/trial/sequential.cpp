@@ -1,6 +1,9 @@
 #include "trial/sequential.hpp"
 
+#include "trial/actor.hpp"
+#include "trial/script.hpp"
 #include "trial/seed.hpp"
+#include "trial/views.hpp"
 
 #include <fmt/format.h>
 
@@ -9,13 +12,15 @@ namespace matview::trial {
 namespace {
 
 // A statement that fails is part of the game: it fails again when the case is repeated.
-void perform(connection& on, const std::vector<std::string>& statements) {
+bool perform(connection& on, const std::vector<std::string>& statements) {
   try {
     for (const std::string& sql : statements) on.execute(sql);
     if (on.in_transaction()) on.execute("COMMIT");
+    return true;
   } catch (const sql_error& refused) {
     on.roll_back();
     if (refused.sqlstate().empty()) throw;
+    return false;
   }
 }
 
@@ -33,57 +38,30 @@ class one_run final {
     for (const std::string& sql : case_.tables.ddl) perform(on_, {sql});
     for (const std::string& sql : case_.tables.rows) perform(on_, {sql});
     on_.execute(analyze_sql(case_.tables));
-    if (!create_views() || views_.empty()) return std::move(result_);
+    if (!create_views()) return std::move(result_);
     if (runtime_.mutation) runtime_.mutation(on_);
     for (std::size_t i = 0; i < case_.steps.size() && !result_.failed; ++i) take(i);
     return std::move(result_);
   }
 
  private:
-  bool is_good(const std::string& sql) {
-    const verdict found = judge_query(on_, sql);
-    result_.valid = result_.valid && found == verdict::good;
-    if (found != verdict::good && seen_ != nullptr) {
-      seen_->count(found == verdict::dear ? "queries that are too dear" : "invalid queries");
-    }
-    return found == verdict::good;
-  }
-
-  bool create(const std::string& name, const query& body, bool report) {
-    const std::string sql = to_sql(body);
-    const std::string qualified = arena_.qualified(name);
-    if (!is_good(sql)) return false;
-    try {
-      const creation made = runtime_.create(arena_.url(), qualified, sql);
-      if (made.incremental) views_.push_back({.name = qualified, .sql = sql});
-      if (!made.incremental && !report) create_natively(on_, qualified, sql);
-      if (report && seen_ != nullptr) seen_->created(case_.view, made);
-      return made.incremental || !report;
-    } catch (const std::exception& thrown) {
-      result_.failed = failure{.kind = "not created", .view = qualified, .details = thrown.what()};
-      return false;
-    }
-  }
-
   bool create_views() {
-    for (const definition& one : case_.view.underneath) {
-      if (one.materialized) {
-        if (!create(one.name, one.body, false)) return false;
-      } else {
-        if (!is_good(to_sql(one.body))) return false;
-        on_.execute("CREATE VIEW " + one.name + " AS " + to_sql(one.body));
-      }
-    }
-    return create(case_.view.name, case_.view.body, true);
+    made_views made = make_views(runtime_, arena_.url(), on_, case_.view, arena_.qualified(""));
+    views_ = std::move(made.incremental);
+    result_.valid = made.queries == verdict::good;
+    result_.failed = std::move(made.failed);
+    if (seen_ != nullptr) seen_->asked(case_.view, made);
+    return made.of_the_view && made.of_the_view->incremental;
   }
 
   void take(std::size_t number) {
     const step& now = case_.steps[number];
     if (now.refresh_mode.empty()) {
-      perform(on_, now.statements);
+      const bool done = perform(on_, now.statements);
+      if (done && seen_ != nullptr && !now.ddl.empty()) seen_->count("DDL: " + now.ddl);
       return;
     }
-    for (const checked_view& view : views_) {
+    for (const std::string& view : views_) {
       check(view, now);
       if (!result_.failed) continue;
       result_.failed->step = number;
@@ -91,12 +69,11 @@ class one_run final {
     }
   }
 
-  void check(const checked_view& view, const step& now) {
-    failure seen{.kind = "wrong result", .view = view.name, .mode = now.refresh_mode};
+  void check(const std::string& view, const step& now) {
+    failure seen{.kind = "wrong result", .view = view, .mode = now.refresh_mode};
     try {
-      const check_result done =
-          refresh_and_compare(on_, case_.tables, view, now.refresh_mode, now.roll_back);
-      if (seen_ != nullptr) seen_->checked(done.mode, done.reason);
+      const check_result done = actor(on_, runtime_).check(view, now.refresh_mode, now.roll_back);
+      if (seen_ != nullptr) seen_->checked(done);
       if (done.difference.empty()) return;
       seen.mode += ", done as " + done.mode;
       seen.reason = done.reason;
@@ -111,7 +88,7 @@ class one_run final {
       seen.kind = refused.sqlstate();
       seen.details = refused.what();
     }
-    if (runtime_.program) seen.program = runtime_.program(on_, view.name);
+    seen.program = program_text(runtime_, arena_.url(), view);
     result_.failed = std::move(seen);
   }
 
@@ -120,7 +97,7 @@ class one_run final {
   const runtime& runtime_;
   statistics* seen_;
   connection on_;
-  std::vector<checked_view> views_;
+  std::vector<std::string> views_;
   case_result result_;
 };
 
@@ -137,11 +114,12 @@ bool two_phase_allowed() {
   return connection(test::server_url()).query_one("SHOW max_prepared_transactions") != "0";
 }
 
-std::string report(const trial_case& whole, const failure& how, arena& in,
-                   std::uint64_t case_seed) {
+std::string report(const trial_case& whole, const failure& how, arena& in, std::uint64_t case_seed,
+                   std::chrono::seconds shrinking) {
   std::string text = fmt::format("MATVIEW_TRIAL_CASE={}: {}\n", case_seed, how.kind);
   text += script(whole, how);
-  const trial_case less = shrunk(whole, how, in, std::chrono::seconds(60));
+  if (shrinking == std::chrono::seconds(0)) return text;
+  const trial_case less = shrunk(whole, how, in, shrinking);
   const case_result again = run_case(less, in, nullptr);
   text += "\n---------------- shrunk ----------------\n";
   text += again.failed ? script(less, *again.failed) : "it does not fail each time\n";
@@ -157,7 +135,7 @@ trial_case random_case(dice& choose, const writer_options& writer) {
   result.steps.push_back({.refresh_mode = "auto"});
   for (int i = choose.between(10, 30); i > 0; --i) {
     transaction next = statements.next();
-    result.steps.push_back({.statements = std::move(next.statements)});
+    result.steps.push_back({.statements = std::move(next.statements), .ddl = next.ddl});
     if (!next.prepared.empty()) {
       result.steps.push_back(random_refresh(choose));
       const char* end = choose.percent(75) ? "COMMIT PREPARED '" : "ROLLBACK PREPARED '";
@@ -176,33 +154,15 @@ case_result run_case(const trial_case& one, arena& in, statistics* seen) {
 
 namespace {
 
-struct script_view {
-  std::string name;
-  std::string sql;
-  bool incremental;
-};
-
-std::vector<script_view> views_of(const view_under_trial& all) {
-  std::vector<script_view> result;
-  for (const definition& one : all.underneath) {
-    result.push_back({one.name, to_sql(one.body), one.materialized});
+std::string refresh_text(const view_under_trial& view, const step& of) {
+  std::vector<std::string> names;
+  for (const definition& one : view.underneath) {
+    if (one.materialized) names.push_back(one.name);
   }
-  result.push_back({all.name, to_sql(all.body), true});
-  return result;
-}
-
-// psql wants the data of a COPY in the lines after it.
-std::string statement_text(const std::string& sql) {
-  const std::size_t line = sql.starts_with("COPY ") ? sql.find('\n') : std::string::npos;
-  if (line == std::string::npos) return sql + ";\n";
-  return sql.substr(0, line) + ";" + sql.substr(line) + "\n";
-}
-
-std::string refresh_text(const std::vector<script_view>& views, const step& of) {
+  names.push_back(view.name);
   std::string text;
-  for (const script_view& view : views) {
-    if (!view.incremental) continue;
-    text += fmt::format("SELECT * FROM matview.refresh('{}', '{}', true){};\n", view.name,
+  for (const std::string& name : names) {
+    text += fmt::format("SELECT * FROM matview.refresh('{}', '{}', true){};\n", name,
                         of.refresh_mode, of.roll_back ? " /* and ROLLBACK */" : "");
   }
   return text;
@@ -211,26 +171,15 @@ std::string refresh_text(const std::vector<script_view>& views, const step& of) 
 }  // namespace
 
 std::string script(const trial_case& one, const failure& how) {
-  const std::vector<script_view> views = views_of(one.view);
-  std::string text;
-  for (const std::string& sql : one.tables.ddl) text += statement_text(sql);
-  for (const std::string& sql : one.tables.rows) text += statement_text(sql);
-  for (const script_view& view : views) {
-    text += fmt::format("{} {} AS {};\n", view.incremental ? "-- incremental:" : "CREATE VIEW",
-                        view.name, view.sql);
-  }
+  std::string text = setup_text(one.tables, {one.view});
   for (std::size_t i = 0; i < one.steps.size() && i <= how.step; ++i) {
     for (const std::string& sql : one.steps[i].statements) text += statement_text(sql);
-    if (!one.steps[i].refresh_mode.empty()) text += refresh_text(views, one.steps[i]);
+    if (!one.steps[i].refresh_mode.empty()) text += refresh_text(one.view, one.steps[i]);
   }
-  for (const script_view& view : views) {
-    if (!how.view.ends_with("." + view.name)) continue;
-    text += comparison_sql({.name = view.name, .sql = view.sql}) + ";\n";
+  if (how.kind == "wrong result") {
+    text += statement_text(comparison_sql(how.view.substr(how.view.find('.') + 1)));
   }
-  text += fmt::format("-- {} in {}, mode {}, reason: {}\n{}", how.kind, how.view, how.mode,
-                      how.reason, how.details);
-  if (!how.program.empty()) text += "-- program:\n" + how.program + "\n";
-  return text;
+  return text + failure_text(how);
 }
 
 std::optional<std::string> run_sequential(const runtime& under_trial, std::chrono::seconds how_long,
@@ -248,7 +197,7 @@ std::optional<std::string> run_sequential(const runtime& under_trial, std::chron
     const trial_case one = random_case(own, writer);
     const case_result result = run_case(one, place, &seen);
     if (result.valid) seen.count("sequential rounds");
-    if (result.failed) return report(one, *result.failed, place, case_seed);
+    if (result.failed) return report(one, *result.failed, place, case_seed, under_trial.shrinking);
     if (only_case()) break;
   }
   return std::nullopt;

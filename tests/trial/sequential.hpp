@@ -20,6 +20,7 @@ struct step {
   std::vector<std::string> statements = {};
   std::string refresh_mode = {};  ///< Not empty: no statements, but a refresh.
   bool roll_back = false;         ///< The refresh, after it was compared.
+  std::string ddl = {};           ///< As in transaction.
 };
 
 /// All of one round, recorded, so that it can be repeated with less.
@@ -27,16 +28,6 @@ struct trial_case {
   schema tables = {};
   view_under_trial view = {};
   std::vector<step> steps = {};
-};
-
-struct failure {
-  std::string kind = {};  ///< "wrong result", or the SQLSTATE or text of what was thrown.
-  std::string view = {};
-  std::string mode = {};
-  std::string reason = {};
-  std::string details = {};  ///< Rows, or the error.
-  std::string program = {};
-  std::size_t step = 0;  ///< In which it was seen.
 };
 
 struct case_result {

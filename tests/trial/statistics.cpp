@@ -4,7 +4,11 @@
 
 namespace matview::trial {
 
-void statistics::created(const view_under_trial& view, const creation& how) {
+void statistics::asked(const view_under_trial& view, const made_views& what_came) {
+  if (what_came.queries == verdict::dear) count("queries that are too dear");
+  if (what_came.queries == verdict::invalid) count("invalid queries");
+  if (!what_came.of_the_view) return;
+  const creation& how = *what_came.of_the_view;
   const std::scoped_lock lock(mutex_);
   const auto add = [&](share& to) {
     to.all += 1;
@@ -15,10 +19,11 @@ void statistics::created(const view_under_trial& view, const creation& how) {
   if (!how.incremental) ++refusals_[how.reason];
 }
 
-void statistics::checked(const std::string& mode, const std::string& reason) {
+void statistics::checked(const check_result& how) {
+  if (how.compiled_anew) count("compiled anew before a check");
   const std::scoped_lock lock(mutex_);
   ++checks_;
-  ++modes_[reason.empty() ? mode : mode + ": " + reason];
+  ++modes_[how.reason.empty() ? how.mode : how.mode + ": " + how.reason];
 }
 
 void statistics::count(const std::string& what) {

@@ -2,6 +2,7 @@
 
 #include "trial/query_generator.hpp"
 #include "trial/runtime.hpp"
+#include "trial/views.hpp"
 
 #include <map>
 #include <mutex>
@@ -12,8 +13,8 @@ namespace matview::trial {
 /// What a trial has seen. Any thread.
 class statistics final {
  public:
-  void created(const view_under_trial& view, const creation& how);
-  void checked(const std::string& mode, const std::string& reason);
+  void asked(const view_under_trial& view, const made_views& what_came);
+  void checked(const check_result& how);
   /// Something worth a count: "conflicts", "transactions".
   void count(const std::string& what);
 

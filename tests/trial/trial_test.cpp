@@ -34,11 +34,41 @@ TEST(IncrementalTrial, ViewsEqualTheirQueriesWhileOthersWrite) {
   expect_right(report, seen);
 }
 
+/// The script at the end of a report; empty: the failure did not come again.
+std::string shrunk_part(const std::string& report) {
+  const std::size_t at = report.find("- shrunk -");
+  return at == std::string::npos ? "" : report.substr(at);
+}
+
+void expect_short(const std::string& script, int lines = 30) {
+  fmt::print("{}\n", script);
+  EXPECT_FALSE(script.empty());
+  const std::string without_program = script.substr(0, script.find("-- program:"));
+  EXPECT_LT(std::ranges::count(without_program, '\n'), lines);
+}
+
+/// A failure of run_concurrent() as a short script. How the sessions met may be so close a thing
+/// that it does not come again; then another failure will.
+std::string shrunk_among_writers(const runtime& broken) {
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    statistics seen;
+    const auto report = run_concurrent(broken, 120s, seed() + i, seen);
+    if (!report) {
+      ADD_FAILURE() << seen.text();
+      return "";
+    }
+    if (std::string least = shrunk_part(*report); !least.empty()) return least;
+    fmt::print("{}\n", *report);
+  }
+  return "";
+}
+
 // What must be found: programs and functions of the library, broken in one place.
 
 runtime broken_library(const std::string& sql) {
   runtime broken = library_runtime();
   broken.mutation = [sql](connection& on) { on.execute(sql); };
+  broken.shrinking = 0s;
   return broken;
 }
 
@@ -62,13 +92,15 @@ TEST(NegativeControl, NullKeysComparedWithEqualsAreMissed) {
 
 // What began before the last refresh and committed after it is left out, as with a sequence.
 TEST(NegativeControl, AWatermarkThatTakesOnlyWhatBeganLaterIsMissed) {
-  statistics seen;
-  const auto report = run_concurrent(broken_library(R"(DO $$ BEGIN EXECUTE replace(
+  runtime broken = broken_library(R"(DO $$ BEGIN EXECUTE replace(
         pg_get_functiondef('matview.refresh(regclass, text, boolean, boolean)'::regprocedure),
         'NOT pg_visible_in_snapshot(l.__mv_xid, $1)',
-        'l.__mv_xid >= pg_snapshot_xmax($1)'); END $$)"),
-                                     120s, seed(), seen);
-  EXPECT_TRUE(report) << seen.text();
+        'l.__mv_xid >= pg_snapshot_xmax($1)'); END $$)");
+  broken.shrinking = 60s;
+  const std::string least = shrunk_among_writers(broken);
+  constexpr int rows_as_well = 200;  // On a busy machine the time may not suffice for them.
+  expect_short(least, rows_as_well);
+  EXPECT_NE(least.find("\nw"), std::string::npos) << "no writer has a part in it";
 }
 
 // A TRUNCATE that is committed between the look at the marks and the statement that applies.
@@ -77,8 +109,8 @@ TEST(NegativeControl, NoLockBeforeTheSnapshotIsMissed) {
   if (trial_time() < 60s) GTEST_SKIP() << "only with MATVIEW_TRIAL_SECONDS=60 or more";
   statistics seen;
   const auto report = run_concurrent(broken_library(R"(DO $$ BEGIN EXECUTE replace(
-        pg_get_functiondef('matview.refresh(regclass, text, boolean, boolean)'::regprocedure),
-        'EXECUTE ''LOCK TABLE '' || names || '' IN ACCESS SHARE MODE''',
+        pg_get_functiondef('matview.lock_tables(regclass[], text)'::regprocedure),
+        'EXECUTE format(''LOCK TABLE %s IN %s MODE'', names, mode)',
         'PERFORM pg_sleep(0.02)'); END $$)"),
                                      600s, seed(), seen);
   EXPECT_TRUE(report) << seen.text();
@@ -102,7 +134,7 @@ TEST(TrialItself, FindsNothingAmongWritersWhereNothingIsWrong) {
 runtime with_fault(const std::string& from, const std::string& to) {
   runtime broken = recomputing_runtime();
   broken.mutation = [from, to](connection& on) {
-    on.execute(fmt::format("UPDATE matview.incremental SET program = replace(program, '{}', '{}')",
+    on.execute(fmt::format("UPDATE matview.incremental SET right_text = '{}', wrong_text = '{}'",
                            from, to));
   };
   return broken;
@@ -112,10 +144,9 @@ TEST(TrialItself, FindsAFaultAndShrinksIt) {
   statistics seen;
   const auto report = run_sequential(with_fault(" LEFT JOIN ", " JOIN "), 60s, seed(), seen);
   ASSERT_TRUE(report);
-  const std::string least = report->substr(report->find("- shrunk -"));
+  const std::string least = shrunk_part(*report);
   EXPECT_NE(least.find("LEFT JOIN"), std::string::npos) << *report;
-  EXPECT_LT(std::ranges::count(least, '\n'), 30) << *report;
-  fmt::print("{}\n", least);
+  expect_short(least);
 }
 
 // Nothing is wrong until something has changed: it needs a view, a change and a refresh.
@@ -130,17 +161,14 @@ TEST(TrialItself, FindsAViewThatStaysAsItWasAndShrinksIt) {
   };
   const auto report = run_sequential(idle, 60s, seed(), seen);
   ASSERT_TRUE(report);
-  const std::string least = report->substr(report->find("- shrunk -"));
-  EXPECT_LT(std::ranges::count(least, '\n'), 30) << *report;
-  fmt::print("{}\n", least);
+  expect_short(shrunk_part(*report));
 }
 
-TEST(TrialItself, FindsAFaultAmongWriters) {
-  statistics seen;
-  const auto report =
-      run_concurrent(with_fault(") AS computed", ") AS computed LIMIT 1"), 60s, seed(), seen);
-  ASSERT_TRUE(report);
-  EXPECT_NE(report->find("wrong result"), std::string::npos) << *report;
+TEST(TrialItself, FindsAFaultAmongWritersAndShrinksIt) {
+  const std::string least =
+      shrunk_among_writers(with_fault(") AS computed", ") AS computed LIMIT 1"));
+  EXPECT_NE(least.find("wrong result"), std::string::npos);
+  expect_short(least);
 }
 
 }  // namespace
