@@ -88,7 +88,7 @@ class planner final {
     constexpr std::size_t most = 64;
     std::vector<int> branches;
     while (graphs_.size() < most) {
-      graphs_.emplace_back(in_, query_, branches);
+      graphs_.emplace_back(in_, query_, branches, types_);
       while (!branches.empty() && branches.back() == 1) branches.pop_back();
       if (branches.empty()) return;
       branches.back() = 1;
@@ -383,6 +383,7 @@ class planner final {
   const select_parts parts_;
   const std::map<std::int64_t, int>& bits_;
   const std::map<std::int64_t, int>& logs_;
+  branch_types types_{in_};
   std::vector<key_graph> graphs_;
   std::vector<candidate> candidates_;
 };

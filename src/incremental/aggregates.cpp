@@ -122,6 +122,26 @@ std::vector<const node*> averaged(const std::vector<node*>& calls) {
   return out;
 }
 
+namespace {
+
+// Whether it is 0 if sum(argument) is 0.
+bool vanishes_with(const query_context& in, const node* expression, const node* argument) {
+  if (expression == nullptr) return false;
+  const PgQuery__FuncCall* call = func_call(expression);
+  if (call != nullptr) {
+    return is_aggregate(call, in.facts) && name_of(call) == "sum" &&
+           same(argument_of(in, expression), argument);
+  }
+  const PgQuery__AExpr* both = operation(expression);
+  const std::string_view name = operator_of(expression);
+  if (name == "*") {
+    return vanishes_with(in, both->lexpr, argument) || vanishes_with(in, both->rexpr, argument);
+  }
+  return name == "/" && vanishes_with(in, both->lexpr, argument);
+}
+
+}  // namespace
+
 scale_use scale_used(const query_context& in, node* output, const node* argument) {
   static const std::set<std::string_view> by_value{"+", "-", "*", "=", "<>", "<", ">", "<=", ">="};
   const auto used_in = [&](const std::vector<node*>& parts) {
@@ -144,7 +164,10 @@ scale_use scale_used(const query_context& in, node* output, const node* argument
     case PG_QUERY__NODE__NODE_A_EXPR: {
       const PgQuery__AExpr* both = operation(output);
       const scale_use sides = used_in({both->lexpr, both->rexpr});
-      if (operator_of(output) == "/") return std::max(sides, scale_use::quotient);
+      if (operator_of(output) == "/") {
+        return vanishes_with(in, both->lexpr, argument) ? std::max(sides, scale_use::quotient)
+                                                        : scale_use::digits;
+      }
       return by_value.contains(operator_of(output)) ? sides : scale_use::digits;
     }
     case PG_QUERY__NODE__NODE_BOOL_EXPR:

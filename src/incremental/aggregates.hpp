@@ -41,8 +41,8 @@ struct aggregate_state {
 /// sums may have others.
 enum class scale_use {
   none,      ///< It goes by its value.
-  quotient,  ///< A division, which has as many digits at least.
-  digits,    ///< They are seen: a cast to text.
+  quotient,  ///< A division, of which it is the dividend or a factor of it: 0 if the sum is 0.
+  digits,    ///< They are seen, as by a cast to text, or by a division that rounds by them.
 };
 [[nodiscard]] scale_use scale_used(const query_context& in, node* output, const node* argument);
 

@@ -195,7 +195,7 @@ class kept_groups final {
     }
     scale_use use = scale_use::none;
     for (node* output : by.outputs) use = std::max(use, scale_used(draft_.in, output, of.of));
-    // A sum of nothing but zeros is 0 in a quotient, whatever its digits.
+    // A sum of nothing but zeros has fewer digits; the quotient of it is 0 then, whatever they are.
     const bool zero_fits = use == scale_use::quotient;
     if (type == "numeric" && use != scale_use::none &&
         !scale_of(draft_.in, *draft_.top, of.of, zero_fits)) {

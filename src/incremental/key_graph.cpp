@@ -3,7 +3,6 @@
 #include "incremental/grouping.hpp"
 #include "incremental/projection.hpp"
 #include "incremental/properties.hpp"
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <string_view>
@@ -32,40 +31,16 @@ bool is_strict(const query_context& in, const node* expression) {
          (both->lexpr == nullptr || is_strict(in, both->lexpr)) && is_strict(in, both->rexpr);
 }
 
-// Whether a column of a set operation is, in all branches, a table's column of this same type.
-bool is_column_of(const query_context& in, const relation& query, std::size_t place,
-                  std::string& type) {
-  const select_parts parts = parts_of(query);
-  if (is_set_operation(*parts.from)) {
-    return is_column_of(in, *parts.from->input, place, type) &&
-           is_column_of(in, *parts.from->right, place, type);
-  }
-  if (parts.project == nullptr) return false;
-  const node* value = res_target(parts.project->expressions[place].tree)->val;
-  const store::column_facts* column = table_column(in, value);
-  if (column == nullptr || (!type.empty() && column->type != type)) return false;
-  type = column->type;
-  return true;
-}
+// An expression that doubles with each subquery on its way is not followed for ever.
+constexpr std::size_t most_nodes = 5'000;
 
-// The query as it can stand alone: with NULL for each column of an outer table. Nothing if it names
-// one of an outer subquery.
-std::optional<std::string> standing_alone(const query_context& in, const relation& query) {
-  node* text = copy(in.memory, wrap(in.memory, statement_of(in.memory, query)));
-  const std::set<std::string> own = aliases_made_in(text);
-  bool lost = false;
-  replace(text, [&](node* at) -> node* {
-    const PgQuery__ColumnRef* column = column_ref(at);
-    if (column == nullptr || column->n_fields < 2 ||
-        own.contains(std::string(string_of(column->fields[0])))) {
-      return at;
-    }
-    const store::column_facts* facts = table_column(in, at);
-    lost = lost || facts == nullptr;
-    return lost ? at : parse_expression(in.memory, fmt::format("NULL::{}", facts->type));
+std::size_t size_of(const node* expression) {
+  std::size_t out = 0;
+  walk(expression, [&out](ProtobufCMessage* /*message*/) {
+    ++out;
+    return true;
   });
-  if (lost) return std::nullopt;
-  return print(select_of(text));
+  return out;
 }
 
 std::set<std::string> joined(std::set<std::string> left, const std::set<std::string>& right) {
@@ -75,34 +50,59 @@ std::set<std::string> joined(std::set<std::string> left, const std::set<std::str
 
 }  // namespace
 
-key_graph::key_graph(const query_context& in, const relation& query, std::vector<int>& branches)
-    : in_(in), branches_(branches) {
+key_graph::key_graph(const query_context& in, const relation& query, std::vector<int>& branches,
+                     branch_types& types)
+    : in_(in), branches_(branches), types_(types) {
   output_ = add_query(query, {});
 }
 
 node* key_graph::followed(const node* expression) const {
   node* out = copy(in_.memory, expression);
   bool lost = false;
+  std::size_t size = 0;
   replace(out, [&](node* at) -> node* {
     const PgQuery__ColumnRef* column = column_ref(at);
     if (column == nullptr) {
-      lost = lost || sub_link(at) != nullptr;
+      lost = lost || sub_link(at) != nullptr || !can_be_written(at);
       return at;
     }
-    const std::string alias(string_of(column->fields[0]));
-    if (in_.query.scan_of(alias) != nullptr) return at;
-    const auto found = derived_.find(alias);
-    if (found != derived_.end()) {
-      for (const followed_column& one : found->second.columns) {
-        if (one.name != string_of(column->fields[1]) || one.expression == nullptr) continue;
-        if (found->second.nulled && !is_nulled_with(found->second, one.expression)) continue;
-        return copy(in_.memory, one.expression);
-      }
-    }
-    lost = true;
-    return at;
+    if (in_.query.scan_of(std::string(string_of(column->fields[0]))) != nullptr) return at;
+    const node* inner = column_of_subquery(column);
+    if (inner != nullptr) size += size_of(inner);
+    lost = lost || inner == nullptr || size > most_nodes;
+    return lost ? at : copy(in_.memory, inner);
   });
   return lost ? nullptr : out;
+}
+
+// Nothing if it cannot be followed.
+const node* key_graph::column_of_subquery(const PgQuery__ColumnRef* column) const {
+  const auto found = derived_.find(std::string(string_of(column->fields[0])));
+  if (found == derived_.end()) return nullptr;
+  for (const followed_column& one : found->second.columns) {
+    if (one.name != string_of(column->fields[1]) || one.expression == nullptr) continue;
+    if (found->second.nulled && !is_nulled_with(found->second, one.expression)) continue;
+    return one.expression;
+  }
+  return nullptr;
+}
+
+// Behind some of what may stand for a column no subscript or field can be written: `CASE ...
+// END[1]`.
+bool key_graph::can_be_written(const node* at) const {
+  if (at->node_case != PG_QUERY__NODE__NODE_A_INDIRECTION) return true;
+  const PgQuery__ColumnRef* column = column_ref(at->a_indirection->arg);
+  const node* inner = column == nullptr ? nullptr : column_of_subquery(column);
+  if (inner == nullptr) return true;
+  switch (inner->node_case) {
+    case PG_QUERY__NODE__NODE_COLUMN_REF:
+    case PG_QUERY__NODE__NODE_FUNC_CALL:
+    case PG_QUERY__NODE__NODE_TYPE_CAST:
+    case PG_QUERY__NODE__NODE_A_EXPR:
+      return true;
+    default:
+      return false;
+  }
 }
 
 // Whether the expression is NULL in a row for which an outer join found nothing in the subquery: a
@@ -131,35 +131,26 @@ std::vector<followed_column> key_graph::add_query(const relation& query, vertex_
 }
 
 std::vector<followed_column> key_graph::add_branch(const relation& query) {
-  if (next_branch_ == branches_.size()) branches_.push_back(0);
-  const bool right = branches_[next_branch_++] == 1;
-  const relation& both = *parts_of(query).from;
-  const relation& branch = right ? *both.right : *both.input;
-  std::vector<followed_column> out = add_query(branch, {});
-  const std::vector<std::string> names = column_names(query);
-  for (std::size_t i = 0; i < out.size() && i < names.size(); ++i) out[i].name = names[i];
-  cast_to_types_of(query, branch, out);
-  return out;
-}
-
-// A branch may have another type than all together, and what is computed with the column is another
-// value then: x / 2 of an integer that stands beside a numeric.
-void key_graph::cast_to_types_of(const relation& query, const relation& branch,
-                                 std::vector<followed_column>& columns) const {
-  for (std::size_t i = 0; i < columns.size(); ++i) {
-    node*& expression = columns[i].expression;
-    std::string type;
-    if (expression == nullptr || is_column_of(in_, query, i, type)) continue;
-    const auto whole = standing_alone(in_, query);
-    const auto own = standing_alone(in_, branch);
-    if (!whole || !own) {
-      expression = nullptr;
-      continue;
-    }
-    type = types_of(in_, *whole).at(i).type;
-    if (types_of(in_, *own).at(i).type == type) continue;
-    expression = parse_expression(in_.memory, fmt::format("({})::{}", print(expression), type));
+  const std::size_t before = vertices_.size();
+  std::vector<const relation*> path{&query};
+  bool limited = false;
+  while (is_set_operation(*parts_of(*path.back()).from)) {
+    if (next_branch_ == branches_.size()) branches_.push_back(0);
+    const relation& both = *parts_of(*path.back()).from;
+    path.push_back(branches_[next_branch_++] == 1 ? both.right : both.input);
+    limited = limited || parts_of(*path.back()).limit != nullptr;
   }
+  std::vector<followed_column> out = add_query(*path.back(), {});
+  const std::vector<std::string> names = column_names(query);
+  for (std::size_t i = 0; i < out.size() && i < names.size(); ++i) {
+    out[i].name = names[i];
+    if (limited) out[i].expression = nullptr;
+    // What is computed with it would be another value with the branch's own type: x / 2 of an
+    // integer that stands beside a numeric.
+    if (out[i].expression != nullptr) out[i].expression = types_.cast(out[i].expression, path, i);
+  }
+  if (limited) limited_.merge(vertices_since(before));
+  return out;
 }
 
 std::set<std::string> key_graph::vertices_since(std::size_t before) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "incremental/algebra.hpp"
+#include "incremental/branch_types.hpp"
 
 #include <map>
 #include <optional>
@@ -50,7 +51,8 @@ class key_graph final {
  public:
   /// `branches`: for each set operation that is met, in order, 0 for its left branch and 1 for its
   /// right one; what is missing is 0 and is appended.
-  key_graph(const query_context& in, const relation& query, std::vector<int>& branches);
+  key_graph(const query_context& in, const relation& query, std::vector<int>& branches,
+            branch_types& types);
 
   [[nodiscard]] const std::vector<std::string>& vertices() const noexcept { return vertices_; }
   [[nodiscard]] const std::vector<graph_condition>& conditions() const noexcept {
@@ -90,8 +92,8 @@ class key_graph final {
   // `needed_by` are vertices outside that have a part in a row only if this yields one.
   std::vector<followed_column> add_query(const relation& query, vertex_set needed_by);
   std::vector<followed_column> add_branch(const relation& query);
-  void cast_to_types_of(const relation& query, const relation& branch,
-                        std::vector<followed_column>& columns) const;
+  [[nodiscard]] const node* column_of_subquery(const PgQuery__ColumnRef* column) const;
+  [[nodiscard]] bool can_be_written(const node* at) const;
   std::vector<followed_column> add_select(const relation& query, const vertex_set& needed_by);
   std::vector<followed_column> columns_of(const relation& query) const;
   void add_from(const relation& item, const vertex_set& needed_by);
@@ -113,6 +115,7 @@ class key_graph final {
 
   const query_context& in_;
   std::vector<int>& branches_;
+  branch_types& types_;
   std::size_t next_branch_ = 0;
   std::vector<std::string> vertices_;
   std::vector<graph_condition> conditions_;

@@ -238,16 +238,13 @@ std::optional<int> scale_of_type(std::string_view type) {
   return std::stoi(std::string(type.substr(type.find(',') + 1)));
 }
 
-const node* without_casts(const node* expression) {
-  while (expression->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) {
+// Below casts that say nothing of digits.
+const PgQuery__AConst* constant_in(const node* expression) {
+  while (expression->node_case == PG_QUERY__NODE__NODE_TYPE_CAST &&
+         expression->type_cast->type_name->n_typmods == 0) {
     expression = expression->type_cast->arg;
   }
-  return expression;
-}
-
-const PgQuery__AConst* constant_in(const node* expression) {
-  const node* inner = without_casts(expression);
-  return inner->node_case == PG_QUERY__NODE__NODE_A_CONST ? inner->a_const : nullptr;
+  return expression->node_case == PG_QUERY__NODE__NODE_A_CONST ? expression->a_const : nullptr;
 }
 
 // See scale_of().

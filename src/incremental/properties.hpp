@@ -39,7 +39,8 @@ namespace matview::incremental {
 
 /// How many digits after the point all values of a numeric expression have, as its parts are
 /// declared; nothing if each row has them as it happens. `query`: where it stands. `zero_fits`: the
-/// constant 0 beside others, as in CASE ... ELSE 0 END, is not asked for its own.
+/// constant 0 beside others, as in CASE ... ELSE 0 END, is not asked for its own: what has fewer
+/// digits then is 0.
 [[nodiscard]] std::optional<int> scale_of(const query_context& in, const relation& query,
                                           const node* number, bool zero_fits);
 

@@ -115,6 +115,80 @@ TEST_F(IncrementalPremises, TheDigitsOfASumAreThoseOfItsRows) {
   }
 }
 
+// A quotient has as many digits as what it is made of: more of them may be another value.
+TEST_F(IncrementalPremises, AQuotientIsRoundedByTheDigitsOfTheRows) {
+  db.execute(
+      "CREATE TABLE t (id int PRIMARY KEY, g int, n2 numeric(10,2), q6 numeric(12,6), big "
+      "numeric(30,0));"
+      "INSERT INTO t VALUES (1, 1, 5, 3, 1e20), (2, 1, -1, 2, 0), (3, 2, 7, 1, 1e20)");
+  const std::string positive = "sum(CASE WHEN n2 > 0 THEN n2 ELSE 0 END)";
+  for (const std::string& shown :
+       {std::string("sum(n2) / (7 + sum(CASE WHEN n2 > 0 THEN q6 * q6 * q6 ELSE 0 END))"),
+        "(sum(big) + " + positive + ") / 3", "sum(big) / (3 + " + positive + ")",
+        std::string("(sum(big) - sum(coalesce(n2, 0))) / 3"), "100.00 * " + positive + " / sum(q6)",
+        std::string("sum(CASE WHEN n2 > 0 THEN n2 ELSE 0::numeric(30,20) END) / 3")}) {
+    make("SELECT g, " + shown + " AS x FROM t GROUP BY g");
+    expect_goes_on("UPDATE t SET n2 = -1");
+    expect_goes_on("UPDATE t SET n2 = NULL WHERE g = 1");
+    expect_goes_on("DELETE FROM t WHERE id = 2");
+    db.execute(
+        "TRUNCATE t; INSERT INTO t VALUES (1, 1, 5, 3, 1e20), (2, 1, -1, 2, 0), "
+        "(3, 2, 7, 1, 1e20)");
+    drop_matview("v");
+  }
+}
+
+// What stands for s.k is no text that a subscript can follow.
+TEST_F(IncrementalPremises, ASubscriptFollowsOnlyWhatItCan) {
+  db.execute(
+      "CREATE TYPE pair AS (x int, y text); CREATE TABLE p (id int PRIMARY KEY, g int, ai int[], c "
+      "pair); INSERT INTO p SELECT i, i % 3, ARRAY[i, i % 2], (i % 2, 'a')::pair FROM "
+      "generate_series(1, 6) i");
+  int maintained = 0;
+  for (const std::string inner :
+       {"coalesce(ai, '{3}')", "CASE WHEN g = 1 THEN ai END", "ARRAY[g]", "greatest(ai, '{1}')",
+        "array_append(ai, 1)", "ai::bigint[]", "ai", "ai || 1"}) {
+    const std::string query =
+        "SELECT s.k[1] AS x, array_agg(s.id ORDER BY s.id) AS ids FROM "
+        "(SELECT id, " +
+        inner + " AS k FROM p) s GROUP BY s.k[1]";
+    if (!explain_query(query).obstacles.empty()) continue;
+    ++maintained;
+    make(query);
+    expect_goes_on("UPDATE p SET ai = ARRAY[5, 6] WHERE g = 1");
+    db.execute("UPDATE p SET ai = ARRAY[id, id % 2]");
+    drop_matview("v");
+  }
+  EXPECT_EQ(maintained, 4);
+  EXPECT_FALSE(explain_query("SELECT (s.k).x AS x, array_agg(s.id) AS ids FROM (SELECT id, "
+                             "coalesce(c, (1, 'a')::pair) AS k FROM p) s GROUP BY (s.k).x")
+                   .obstacles.empty());
+}
+
+// A text that stands below a char(n) has no blanks at its end.
+TEST_F(IncrementalPremises, EachUnionOnTheWayCasts) {
+  db.execute(
+      "CREATE TABLE c (id int PRIMARY KEY, k char(4)); CREATE TABLE d (id int PRIMARY KEY, k "
+      "varchar(9)); CREATE TABLE e (id int PRIMARY KEY, k text);"
+      "INSERT INTO c VALUES (1, 'a'), (2, 'b'); INSERT INTO d VALUES (3, 'a  '), (4, 'b');"
+      "INSERT INTO e VALUES (5, 'a  '), (6, 'a')");
+  const std::string all =
+      "SELECT id, k FROM c UNION ALL SELECT id, k FROM d UNION ALL SELECT id, "
+      "k FROM e";
+  for (const std::string& query :
+       {all, "SELECT length(s.k) AS l, array_agg(s.id ORDER BY s.id) AS ids FROM (" + all +
+                 ") s GROUP BY length(s.k)"}) {
+    make(query);
+    expect_goes_on(
+        "INSERT INTO d VALUES (7, 'x '), (8, 'a   '); UPDATE c SET k = 'ab' WHERE id = 2");
+    expect_goes_on("DELETE FROM d WHERE id = 3; INSERT INTO e VALUES (9, 'x ')");
+    db.execute(
+        "DELETE FROM d WHERE id > 6; DELETE FROM e WHERE id > 6; INSERT INTO d VALUES (3, "
+        "'a  ')");
+    drop_matview("v");
+  }
+}
+
 TEST_F(IncrementalPremises, BranchesOfThreeTypesAreCastAsTheQueryCastsThem) {
   db.execute(
       "CREATE TABLE a (r real); CREATE TABLE b (n numeric); CREATE TABLE c (d float8); INSERT INTO "

@@ -165,7 +165,8 @@ std::vector<std::string> reaching(const std::string& root, const std::string& sq
   const store::query_facts facts = shop(sql);
   const derived query(facts);
   std::vector<int> branches;
-  const key_graph graph(query.in, query.whole(), branches);
+  branch_types types(query.in);
+  const key_graph graph(query.in, query.whole(), branches, types);
   std::vector<std::string> out;
   for (const auto& [vertex, next] : graph.towards(root, {})) out.push_back(vertex);
   return out;
