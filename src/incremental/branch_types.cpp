@@ -65,8 +65,9 @@ node* branch_types::cast(node* expression, const std::vector<const relation*>& p
   if (is_column_of(in_, *path.front(), place, type)) return expression;
   type.clear();
   std::string casts;
-  for (auto at = path.rbegin(); at != path.rend(); ++at) {
-    const types& known = types_of_alone(**at);
+  const std::vector<const relation*> upwards(path.rbegin(), path.rend());
+  for (const relation* at : upwards) {
+    const types& known = types_of_alone(*at);
     if (!known) return nullptr;
     if (!type.empty() && known->at(place) != type) casts += "::" + known->at(place);
     type = known->at(place);
