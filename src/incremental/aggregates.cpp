@@ -124,14 +124,16 @@ std::vector<const node*> averaged(const std::vector<node*>& calls) {
 
 namespace {
 
+bool is_sum_of(const query_context& in, const node* expression, const node* argument) {
+  const PgQuery__FuncCall* call = func_call(expression);
+  return call != nullptr && is_aggregate(call, in.facts) && name_of(call) == "sum" &&
+         same(argument_of(in, expression), argument);
+}
+
 // Whether it is 0 if sum(argument) is 0.
 bool vanishes_with(const query_context& in, const node* expression, const node* argument) {
   if (expression == nullptr) return false;
-  const PgQuery__FuncCall* call = func_call(expression);
-  if (call != nullptr) {
-    return is_aggregate(call, in.facts) && name_of(call) == "sum" &&
-           same(argument_of(in, expression), argument);
-  }
+  if (is_sum_of(in, expression, argument)) return true;
   const PgQuery__AExpr* both = operation(expression);
   const std::string_view name = operator_of(expression);
   if (name == "*") {
@@ -156,10 +158,9 @@ scale_use scale_used(const query_context& in, node* output, const node* argument
   };
   const std::vector<node*> calls = aggregates_in(in, output);
   if (std::ranges::find(calls, output) != calls.end()) return scale_use::none;
-  const bool there = std::ranges::any_of(calls, [&](const node* call) {
-    return name_of(func_call(call)) == "sum" && same(argument_of(in, call), argument);
-  });
-  if (!there) return scale_use::none;
+  if (std::ranges::none_of(calls, [&](node* call) { return is_sum_of(in, call, argument); })) {
+    return scale_use::none;
+  }
   switch (output->node_case) {
     case PG_QUERY__NODE__NODE_A_EXPR: {
       const PgQuery__AExpr* both = operation(output);

@@ -61,9 +61,9 @@ const branch_types::types& branch_types::types_of_alone(const relation& query) {
 
 node* branch_types::cast(node* expression, const std::vector<const relation*>& path,
                          std::size_t place) {
+  std::string common;
+  if (is_column_of(in_, *path.front(), place, common)) return expression;
   std::string type;
-  if (is_column_of(in_, *path.front(), place, type)) return expression;
-  type.clear();
   std::string casts;
   const std::vector<const relation*> upwards(path.rbegin(), path.rend());
   for (const relation* at : upwards) {

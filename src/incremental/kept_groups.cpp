@@ -193,18 +193,22 @@ class kept_groups final {
         by.why_not = "the digits of avg() of a numeric without scale depend on all its values";
       }
     }
-    scale_use use = scale_use::none;
-    for (node* output : by.outputs) use = std::max(use, scale_used(draft_.in, output, of.of));
-    // A sum of nothing but zeros has fewer digits; the quotient of it is 0 then, whatever they are.
-    const bool zero_fits = use == scale_use::quotient;
-    if (type == "numeric" && use != scale_use::none &&
-        !scale_of(draft_.in, *draft_.top, of.of, zero_fits)) {
+    if (type == "numeric" && depends_on_digits(by, of.of)) {
       by.why_not =
           "the digits of what is made of a sum of a numeric without one scale depend on all its "
           "values";
       by.culprit = call_on(by, of.of);
     }
     return small ? "bigint" : "numeric";
+  }
+
+  // Whether an output may be another one if its sum has more digits than the rows have.
+  bool depends_on_digits(const grouping& by, const node* argument) const {
+    scale_use use = scale_use::none;
+    for (node* output : by.outputs) use = std::max(use, scale_used(draft_.in, output, argument));
+    if (use == scale_use::none) return false;
+    // A sum of nothing but zeros has fewer digits; the quotient of it is 0 then, whatever they are.
+    return !scale_of(draft_.in, *draft_.top, argument, use == scale_use::quotient);
   }
 
   std::string output_name(const node* expression) const {

@@ -63,7 +63,7 @@ node* key_graph::followed(const node* expression) const {
   replace(out, [&](node* at) -> node* {
     const PgQuery__ColumnRef* column = column_ref(at);
     if (column == nullptr) {
-      lost = lost || sub_link(at) != nullptr || !can_be_written(at);
+      lost = lost || sub_link(at) != nullptr;
       return at;
     }
     if (in_.query.scan_of(std::string(string_of(column->fields[0]))) != nullptr) return at;
@@ -72,7 +72,9 @@ node* key_graph::followed(const node* expression) const {
     lost = lost || inner == nullptr || size > most_nodes;
     return lost ? at : copy(in_.memory, inner);
   });
-  return lost ? nullptr : out;
+  if (lost) return nullptr;
+  keep_parentheses(in_.memory, &out->base);
+  return out;
 }
 
 // Nothing if it cannot be followed.
@@ -85,24 +87,6 @@ const node* key_graph::column_of_subquery(const PgQuery__ColumnRef* column) cons
     return one.expression;
   }
   return nullptr;
-}
-
-// Behind some of what may stand for a column no subscript or field can be written: `CASE ...
-// END[1]`.
-bool key_graph::can_be_written(const node* at) const {
-  if (at->node_case != PG_QUERY__NODE__NODE_A_INDIRECTION) return true;
-  const PgQuery__ColumnRef* column = column_ref(at->a_indirection->arg);
-  const node* inner = column == nullptr ? nullptr : column_of_subquery(column);
-  if (inner == nullptr) return true;
-  switch (inner->node_case) {
-    case PG_QUERY__NODE__NODE_COLUMN_REF:
-    case PG_QUERY__NODE__NODE_FUNC_CALL:
-    case PG_QUERY__NODE__NODE_TYPE_CAST:
-    case PG_QUERY__NODE__NODE_A_EXPR:
-      return true;
-    default:
-      return false;
-  }
 }
 
 // Whether the expression is NULL in a row for which an outer join found nothing in the subquery: a
@@ -131,25 +115,21 @@ std::vector<followed_column> key_graph::add_query(const relation& query, vertex_
 }
 
 std::vector<followed_column> key_graph::add_branch(const relation& query) {
-  const std::size_t before = vertices_.size();
   std::vector<const relation*> path{&query};
-  bool limited = false;
-  while (is_set_operation(*parts_of(*path.back()).from)) {
+  select_parts parts = parts_of(query);
+  do {
     if (next_branch_ == branches_.size()) branches_.push_back(0);
-    const relation& both = *parts_of(*path.back()).from;
-    path.push_back(branches_[next_branch_++] == 1 ? both.right : both.input);
-    limited = limited || parts_of(*path.back()).limit != nullptr;
-  }
+    path.push_back(branches_[next_branch_++] == 1 ? parts.from->right : parts.from->input);
+    parts = parts_of(*path.back());
+  } while (is_set_operation(*parts.from) && parts.limit == nullptr);
   std::vector<followed_column> out = add_query(*path.back(), {});
   const std::vector<std::string> names = column_names(query);
   for (std::size_t i = 0; i < out.size() && i < names.size(); ++i) {
     out[i].name = names[i];
-    if (limited) out[i].expression = nullptr;
     // What is computed with it would be another value with the branch's own type: x / 2 of an
     // integer that stands beside a numeric.
     if (out[i].expression != nullptr) out[i].expression = types_.cast(out[i].expression, path, i);
   }
-  if (limited) limited_.merge(vertices_since(before));
   return out;
 }
 

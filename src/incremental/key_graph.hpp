@@ -93,7 +93,6 @@ class key_graph final {
   std::vector<followed_column> add_query(const relation& query, vertex_set needed_by);
   std::vector<followed_column> add_branch(const relation& query);
   [[nodiscard]] const node* column_of_subquery(const PgQuery__ColumnRef* column) const;
-  [[nodiscard]] bool can_be_written(const node* at) const;
   std::vector<followed_column> add_select(const relation& query, const vertex_set& needed_by);
   std::vector<followed_column> columns_of(const relation& query) const;
   void add_from(const relation& item, const vertex_set& needed_by);

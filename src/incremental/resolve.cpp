@@ -524,44 +524,6 @@ const scan* resolved_query::scan_of(const std::string& alias) const {
   return found == scans.end() ? nullptr : &*found;
 }
 
-namespace {
-
-// libpg_query writes `(ARRAY[a, b])[1]` and `(coalesce(x, y)).f` without the parentheses; those
-// around an indirection it does write, also if that one does nothing.
-void keep_parentheses(arena& in, const select_statement* query) {
-  walk(&query->base, [&in](ProtobufCMessage* message) {
-    // It writes `x AT TIME ZONE z` and the like without any, around x and z, too.
-    auto* call = as<PgQuery__FuncCall>(message, pg_query__func_call__descriptor);
-    if (call != nullptr && call->funcformat == PG_QUERY__COERCION_FORM__COERCE_SQL_SYNTAX) {
-      static const std::set<std::string_view> loose{"timezone", "xmlexists", "is_normalized"};
-      if (loose.contains(string_of(call->funcname[call->n_funcname - 1]))) {
-        call->funcformat = PG_QUERY__COERCION_FORM__COERCE_EXPLICIT_CALL;
-      }
-    }
-    auto* of = as<PgQuery__AIndirection>(message, pg_query__a__indirection__descriptor);
-    if (of == nullptr || of->n_indirection == 0) return true;
-    switch (of->arg->node_case) {
-      case PG_QUERY__NODE__NODE_COLUMN_REF:
-      case PG_QUERY__NODE__NODE_FUNC_CALL:
-      case PG_QUERY__NODE__NODE_A_EXPR:
-      case PG_QUERY__NODE__NODE_TYPE_CAST:
-      case PG_QUERY__NODE__NODE_ROW_EXPR:
-      case PG_QUERY__NODE__NODE_A_INDIRECTION:
-        return true;
-      default:
-        break;
-    }
-    auto* around = in.make<node>(pg_query__node__init);
-    around->node_case = PG_QUERY__NODE__NODE_A_INDIRECTION;
-    around->a_indirection = in.make<PgQuery__AIndirection>(pg_query__a__indirection__init);
-    around->a_indirection->arg = of->arg;
-    of->arg = around;
-    return true;
-  });
-}
-
-}  // namespace
-
 resolved_query resolve(arena& in, const store::query_facts& facts) {
   resolved_query out;
   out.casts_keep_null = facts.casts_keep_null;
@@ -577,7 +539,7 @@ resolved_query resolve(arena& in, const store::query_facts& facts) {
   refuse_depth(out.tree);
   refuse_own_names(facts, out.tree);
   resolver(in, facts, out).query(out.tree, nullptr);
-  keep_parentheses(in, out.tree);
+  keep_parentheses(in, &out.tree->base);
   return out;
 }
 

@@ -507,4 +507,36 @@ void replace(node*& expression, const std::function<node*(node*)>& with) {
   replace_below(&expression->base, with);
 }
 
+void keep_parentheses(arena& in, const ProtobufCMessage* below) {
+  walk(below, [&in](ProtobufCMessage* message) {
+    // It writes `x AT TIME ZONE z` and the like without any, around x and z, too.
+    auto* call = as<PgQuery__FuncCall>(message, pg_query__func_call__descriptor);
+    if (call != nullptr && call->funcformat == PG_QUERY__COERCION_FORM__COERCE_SQL_SYNTAX) {
+      static const std::set<std::string_view> loose{"timezone", "xmlexists", "is_normalized"};
+      if (loose.contains(string_of(call->funcname[call->n_funcname - 1]))) {
+        call->funcformat = PG_QUERY__COERCION_FORM__COERCE_EXPLICIT_CALL;
+      }
+    }
+    auto* of = as<PgQuery__AIndirection>(message, pg_query__a__indirection__descriptor);
+    if (of == nullptr || of->n_indirection == 0) return true;
+    switch (of->arg->node_case) {
+      case PG_QUERY__NODE__NODE_COLUMN_REF:
+      case PG_QUERY__NODE__NODE_FUNC_CALL:
+      case PG_QUERY__NODE__NODE_A_EXPR:
+      case PG_QUERY__NODE__NODE_TYPE_CAST:
+      case PG_QUERY__NODE__NODE_ROW_EXPR:
+      case PG_QUERY__NODE__NODE_A_INDIRECTION:
+        return true;
+      default:
+        break;
+    }
+    auto* around = in.make<node>(pg_query__node__init);
+    around->node_case = PG_QUERY__NODE__NODE_A_INDIRECTION;
+    around->a_indirection = in.make<PgQuery__AIndirection>(pg_query__a__indirection__init);
+    around->a_indirection->arg = of->arg;
+    of->arg = around;
+    return true;
+  });
+}
+
 }  // namespace matview::incremental

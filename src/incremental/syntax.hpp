@@ -144,4 +144,9 @@ template <class T>
 /// into what it has put there.
 void replace(node*& expression, const std::function<node*(node*)>& with);
 
+/// Makes print() write what it does not by itself: the parentheses in `(ARRAY[a, b])[1]` and
+/// `(coalesce(x, y)).f`. It does write those around an indirection, also if that one does nothing.
+/// Wherever an expression is put in the place of another one, this has to follow.
+void keep_parentheses(arena& in, const ProtobufCMessage* below);
+
 }  // namespace matview::incremental

@@ -144,6 +144,7 @@ bool names_storage(const error& failed) {
 
 // The table of schema matview that has the number already; nothing if it is another one.
 std::string behind_its_sequence(const error& failed) {
+  if (failed.sqlstate() != "23505") return {};
   for (const std::string_view one :
        {"change_log", "incremental", "job", "refresh", "skipped_tick", "worker"}) {
     const std::string key = fmt::format("\"{}_pkey\"", one);
@@ -187,8 +188,7 @@ asio::awaitable<error> explain(pg::connection& on, const attempt& tried, const e
     }
     co_return failed;
   }
-  if (const std::string table = state == "23505" ? behind_its_sequence(failed) : "";
-      !table.empty()) {
+  if (const std::string table = behind_its_sequence(failed); !table.empty()) {
     co_return changed(
         failed, failed.code(), failed.what(),
         fmt::format("the sequence of matview.{0} is behind its rows, as after a switch-over by "

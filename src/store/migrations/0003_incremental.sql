@@ -820,10 +820,13 @@ DECLARE
   n float8;
   estimates bigint[] := '{}';
 BEGIN
+  IF most IS NULL THEN
+    RETURN NULL;
+  END IF;
   FOR i IN 1 .. coalesce(cardinality(logs), 0) LOOP
     blocks := pg_relation_size(format('matview.log_%s', logs[i])::regclass) / current_setting('block_size')::float8;
     n := 0;
-    IF blocks > 4 * sampled AND most IS NOT NULL THEN
+    IF blocks > 4 * sampled THEN
       EXECUTE format('SELECT count(*) FROM matview.log_%s AS l TABLESAMPLE SYSTEM (%s) WHERE %s', logs[i],
         100 * sampled / blocks, conditions[i]) INTO n USING watermark, own;
     END IF;
